@@ -1,0 +1,1 @@
+"""The feature store: digests, vectors and the columns of a dataset table."""

@@ -1,0 +1,118 @@
+"""How each command of this product begins and ends: options, messages, errors, exit codes."""
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from cache.failures import Failure
+from cache.printable import printable
+
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where a command speaks: messages on stderr, its result on stdout.
+
+    json: the result is one JSON object and nothing else reaches stdout.
+    quiet: no messages and no progress; the result and errors are still printed.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+    def say(self, line: str) -> None:
+        """Print a message on stderr, unless quiet."""
+        if not self.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def warn(self, line: str) -> None:
+        """Print a warning on stderr, quiet or not."""
+        print(f"warning: {line}", file=sys.stderr, flush=True)
+
+    def result(self, payload: Any, summary: str) -> None:
+        """Print the command's result: `payload` as JSON where --json was given, else `summary`."""
+        print(json.dumps(payload) if self.json else summary, flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {printable(message, 600)} (see {self.prog} --help)\n")
+
+
+def command_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
+    """Return a parser with the options that every command has, and `example` below its help.
+
+    A wrong option is one line on stderr and exit code 2.
+    """
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add_output_options(parser)
+    return parser
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--json` and `--quiet`."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    parser.add_argument("--quiet", action="store_true", help="no messages and no progress")
+
+
+def run_command(
+    parser: argparse.ArgumentParser,
+    action: Callable[[argparse.Namespace, Console], int | None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse `argv`, call `action`, and turn whatever ends it into an exit code.
+
+    0 done (or what `action` returns); 1 the job failed; 2 usage; 130 interrupted. A failure is
+    one line on stderr, without a traceback.
+    """
+    arguments = parser.parse_args(argv)
+    try:
+        code = action(arguments, Console(json=arguments.json, quiet=arguments.quiet))
+        sys.stdout.flush()
+        return code or 0
+    except Failure as failure:
+        _report(parser.prog, str(failure))
+        return failure.exit_code
+    except KeyboardInterrupt:
+        _report(parser.prog, "interrupted; finished work is kept, run the same command to go on")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is left to say to it. Python would
+        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _report(parser.prog, describe_os_error(error))
+        return 1
+    except MemoryError:
+        _report(parser.prog, "out of memory; try a smaller --batch-size or fewer --threads")
+        return 1
+
+
+def describe_os_error(error: OSError) -> str:
+    """Return one line for an operating system's error: what failed, on which file, what to do."""
+    name = f"{printable(os.fsdecode(error.filename))}: " if error.filename else ""
+    advice = {
+        errno.ENOSPC: "free some space and run the same command again; finished work is kept",
+        errno.EDQUOT: "free some of your quota and run the same command; finished work is kept",
+        errno.EROFS: "choose a place that can be written to",
+        errno.EACCES: "check the permissions, or choose another place",
+    }.get(error.errno or 0)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{name}{reason}" + (f"; {advice}" if advice else "")
+
+
+def _report(prog: str, message: str) -> None:
+    print(f"{prog}: {printable(message, 2000)}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Images in, cached backbone features, a trained head out."""
