@@ -1,0 +1,103 @@
+"""A frozen backbone: what identifies its features, and the session that computes them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.failures import Failure
+from engine.digests import file_sha256
+
+# Key of the JSON that an exported model carries in its metadata.
+METADATA_KEY = "onceover"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What an exported backbone says about itself; all of it but `provenance` is its identity.
+
+    backbone: name of the architecture, or digest of a user's own.
+    weights: SHA-256 of the weights (`engine.weights.weights_digest`, or of a foreign ONNX file).
+    layer: where it is cut.
+    preprocessing: see `engine.preprocessing`; it is inside the graph.
+    height, width: of the pixels it takes, uint8 (N, height, width, 3) RGB.
+    features: floats per image that it gives, float32 (N, features).
+    precision: `fp32` or `int8`.
+    parameters: how many frozen ones.
+    provenance: whence the weights came and the versions that exported them.
+    """
+
+    backbone: str
+    weights: str
+    layer: str
+    preprocessing: str
+    height: int
+    width: int
+    features: int
+    precision: str
+    parameters: int
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An exported backbone on disk, with the SHA-256 of its bytes."""
+
+    path: Path
+    sha256: str
+    description: ModelDescription
+
+
+def feature_space(
+    model: ModelDescription, *, interpolation: str, decode_rule: str
+) -> dict[str, Any]:
+    """Return everything that can change a feature, for the cache to name the space by."""
+    identity = asdict(model)
+    del identity["provenance"]
+    return {**identity, "interpolation": interpolation, "decode": decode_rule}
+
+
+def read_description(path: Path, model: Path) -> ModelFile:
+    """Read the record of a model, the JSON that its export printed; Failure if it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        known = {field.name: record[field.name] for field in fields(ModelDescription)}
+        return ModelFile(model, record["sha256"], ModelDescription(**known))
+    except (ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{path} is damaged; delete its folder and run again") from error
+
+
+class Backbone:
+    """An ONNX Runtime session from pixels to features.
+
+    Several threads may call it at once; each call runs on the caller's thread alone, which keeps
+    all cores busy without any waiting for another. The features of an image do not depend on the
+    other images of its batch, nor on the number of threads: each output is one thread's fixed
+    sequence of operations.
+    """
+
+    def __init__(self, model: ModelFile) -> None:
+        """Load a model; Failure if its bytes are not those that were exported."""
+        import onnxruntime
+
+        if file_sha256(model.path) != model.sha256:
+            raise Failure(
+                f"{model.path} does not match its recorded SHA-256; "
+                "delete its folder and run again to make it anew"
+            )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self.description = model.description
+        self._session = onnxruntime.InferenceSession(
+            str(model.path), options, providers=["CPUExecutionProvider"]
+        )
+
+    def features(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the features, float32 (N, D), of pixels, uint8 (N, height, width, 3) RGB."""
+        (features,) = self._session.run(["features"], {"images": pixels})
+        return np.asarray(features)

@@ -1,0 +1,235 @@
+"""From a traced network and its weights to one checked ONNX file: pixels in, features out."""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+
+from cache.failures import Failure, UsageFailure
+from engine.preprocessing import Preprocessing
+
+# Smaller constants stay inside the graph while ONNX Runtime folds it.
+_EXTERNAL_BYTES = 1024
+
+# What a foreign network's own tensor `features` is called once ours has that name.
+_RENAMED = "network_features"
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network as an ONNX graph with its weights beside it.
+
+    model: takes `image` and gives `output`, perhaps among others.
+    weights: float32 arrays by the names of its further inputs; `write_model` empties it, so that
+        no two copies of them need memory at once.
+    image: name of the input, float32 (N, 3, H, W) or (N, H, W, 3).
+    size: (H, W).
+    features: floats per image at `output`, flattened.
+    metadata: what the file that it came from says about itself.
+    """
+
+    model: onnx.ModelProto
+    weights: dict[str, np.ndarray]
+    image: str
+    output: str
+    size: tuple[int, int]
+    features: int
+    metadata: Mapping[str, str]
+
+
+def graph_of(model: onnx.ModelProto, weights: dict[str, np.ndarray], layer: str | None) -> Graph:
+    """Return the graph of an ONNX model, cut at its output `layer`, or at the only one.
+
+    Raises:
+        Failure: it does not take one batch of RGB images of a fixed size.
+        UsageFailure: it has no such output, or several and none was named.
+    """
+    constants = {constant.name for constant in model.graph.initializer} | set(weights)
+    images = [entry for entry in model.graph.input if entry.name not in constants]
+    shapes = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in images]
+    if len(images) != 1 or len(shapes[0]) != 4 or 3 not in (shapes[0][1], shapes[0][3]):
+        raise Failure(f"the network takes inputs of shapes {shapes}, not one batch of RGB images")
+    height, width = shapes[0][2:] if shapes[0][1] == 3 else shapes[0][1:3]
+    if not height or not width:
+        raise Failure("the network does not say the size of the images that it takes")
+    outputs = {entry.name: entry for entry in model.graph.output}
+    if layer is None and len(outputs) > 1:
+        known = " or ".join(outputs)
+        raise UsageFailure(f"the network has several outputs; choose one: --layer {known}")
+    name = layer or next(iter(outputs))
+    if name not in outputs:
+        raise UsageFailure(f"the network has no output {name!r}; it has: {', '.join(outputs)}")
+    features = math.prod(d.dim_value for d in outputs[name].type.tensor_type.shape.dim[1:])
+    if features == 0:
+        raise Failure(f"the network does not say how many values its output {name} has")
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return Graph(model, weights, images[0].name, name, (height, width), features, metadata)
+
+
+def open_graph(path: Path, layer: str | None) -> Graph:
+    """Read an ONNX file that another exporter made, see `graph_of`.
+
+    Raises:
+        Failure: it is not a valid ONNX file, or keeps weights in other files, which is refused.
+    """
+    try:
+        model = onnx.load(path, load_external_data=False)
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, DecodeError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Failure(f"{path} is not a valid ONNX file: {reason}") from error
+    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
+        raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
+    return graph_of(model, {}, layer)
+
+
+def write_model(
+    graph: Graph, preprocessing: Preprocessing, metadata: Mapping[str, str], path: Path
+) -> None:
+    """Write a backbone as one checked ONNX file.
+
+    The file takes `images`, uint8 (N, H, W, 3) RGB, and gives `features`, float32 (N, D).
+    ONNX Runtime folds what is constant (transposes of weights, batch normalisation) by its
+    portable optimisations, once and here. `graph` is used up.
+    """
+    network = graph.model
+    _take_pixels(graph, preprocessing)
+    _give_features(graph)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        draft, folded = Path(folder) / "draft.onnx", Path(folder) / "folded.onnx"
+        _attach(network.graph, graph.weights, Path(folder) / "weights")
+        onnx.save(network, draft)
+        _fold(draft, folded)
+        model = onnx.load(folded)  # what was not folded still lies in the file of weights
+    _declare_used_operators(model)
+    helper.set_model_props(model, dict(metadata))
+    onnx.save(model, path)
+    onnx.checker.check_model(path)
+
+
+def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
+    """Put the preprocessing before the network's image input."""
+    proto = graph.model.graph
+    for node in proto.node:
+        node.input[:] = ["network_input" if name == graph.image else name for name in node.input]
+    (image,) = (entry for entry in proto.input if entry.name == graph.image)
+    nodes, constants = preprocessing_nodes(
+        preprocessing,
+        "images",
+        "network_input",
+        channels_first=image.type.tensor_type.shape.dim[1].dim_value == 3,
+    )
+    body = list(proto.node)
+    del proto.node[:], proto.input[:]
+    proto.node.extend([*nodes, *body])
+    proto.initializer.extend(constants)
+    pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *graph.size, 3])
+    proto.input.append(pixels)
+
+
+def _give_features(graph: Graph) -> None:
+    """Name the output `features`, make it (N, D), and drop the others with what made them."""
+    proto = graph.model.graph
+    for node in proto.node:  # a foreign network may use the name for something else
+        for names in (node.input, node.output):
+            names[:] = [_RENAMED if name == "features" else name for name in names]
+    output = _RENAMED if graph.output == "features" else graph.output
+    proto.node.append(helper.make_node("Flatten", [output], ["features"], axis=1))
+    del proto.output[:]
+    shape: list[str | int | None] = ["N", graph.features]
+    proto.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, shape))
+    del proto.value_info[:]
+    needed, wanted = [], {"features"}
+    for node in reversed(proto.node):
+        if wanted.intersection(node.output):
+            needed.append(node)
+            wanted.update(node.input)
+    del proto.node[:]
+    proto.node.extend(reversed(needed))
+
+
+def _attach(graph: onnx.GraphProto, weights: dict[str, np.ndarray], path: Path) -> None:
+    """Make the weights constants of the graph; the large ones lie in the file `path`."""
+    with path.open("wb") as file:
+        while weights:
+            name, array = weights.popitem()
+            array = np.ascontiguousarray(array, "<f4")
+            if array.nbytes <= _EXTERNAL_BYTES:
+                graph.initializer.append(numpy_helper.from_array(array, name))
+                continue
+            tensor = graph.initializer.add()
+            tensor.name = name
+            tensor.data_type = TensorProto.FLOAT
+            tensor.dims.extend(array.shape)
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in (
+                ("location", path.name),
+                ("offset", str(file.tell())),
+                ("length", str(array.nbytes)),
+            ):
+                tensor.external_data.add(key=key, value=value)
+            file.write(array.data)
+
+
+def _declare_used_operators(model: onnx.ModelProto) -> None:
+    """Drop the operator sets that ONNX Runtime lists and the graph does not use."""
+    used = {node.domain for node in model.graph.node}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+
+
+def _fold(draft: Path, path: Path) -> None:
+    """Let ONNX Runtime compute what is constant, and fuse, by its portable optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
+
+
+def preprocessing_nodes(
+    preprocessing: Preprocessing, source: str, target: str, *, channels_first: bool
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Return nodes and constants that turn pixels into a network's input.
+
+    source: name of a uint8 tensor (N, H, W, 3), RGB.
+    target: name of the float32 tensor to make, (N, 3, H, W) if `channels_first`, else (N, H, W, 3).
+
+    Layout and channel order change while a pixel is still one byte.
+    """
+    shape = (1, 3, 1, 1) if channels_first else (1, 1, 1, 3)
+    order = slice(None, None, -1) if preprocessing.reverse_channels else slice(None)
+    mean = np.array(preprocessing.mean, np.float32)[order].reshape(shape)
+    scale = np.array(preprocessing.scale, np.float32)[order].reshape(shape)
+    bgr = np.array([2, 1, 0], np.int64)
+
+    steps: list[tuple[str, dict[str, Any], np.ndarray | None]] = []
+    if channels_first:
+        steps.append(("Transpose", {"perm": [0, 3, 1, 2]}, None))
+    if preprocessing.reverse_channels:
+        steps.append(("Gather", {"axis": 1 if channels_first else 3}, bgr))
+    steps.append(("Cast", {"to": TensorProto.FLOAT}, None))
+    if mean.any():
+        steps.append(("Sub", {}, mean))
+    if (scale != 1).any():
+        steps.append(("Div", {}, scale))
+
+    nodes, constants = [], []
+    for step, (operator, attributes, constant) in enumerate(steps, 1):
+        name = f"preprocessing_{step}"
+        inputs = [source]
+        if constant is not None:
+            constants.append(numpy_helper.from_array(constant, f"{name}_constant"))
+            inputs.append(constants[-1].name)
+        source = target if step == len(steps) else name
+        nodes.append(helper.make_node(operator, inputs, [source], name=name, **attributes))
+    return nodes, constants
