@@ -7,6 +7,7 @@ import argparse
 import sys
 
 from cache.command import Console, command_parser, run_command
+from engine.backbone_options import add_backbone_options
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,28 +20,6 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", required=True, metavar="FILE.onnx", help="where to write")
     add_backbone_options(parser)
     return run_command(parser, _export, argv)
-
-
-def add_backbone_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a backbone; `request_from` reads them."""
-    parser.add_argument(
-        "--backbone",
-        default="vgg16",
-        metavar="NAME|FILE",
-        help="vgg16, mobilenet_v2, a .keras or an .onnx file (default: vgg16)",
-    )
-    parser.add_argument(
-        "--weights",
-        default="imagenet",
-        metavar="imagenet|FILE|random:SEED",
-        help="imagenet (Keras downloads them), a weights file, or random ones (default: imagenet)",
-    )
-    parser.add_argument("--layer", metavar="NAME", help="where to cut (default: fc2 for vgg16)")
-    parser.add_argument(
-        "--preprocessing",
-        choices=["caffe", "tf", "torch", "none"],
-        help="default: the backbone's own; a file that does not say needs it",
-    )
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:

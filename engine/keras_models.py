@@ -120,7 +120,8 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
         )
     structure = hashlib.sha256(config).hexdigest()
     name = layer or model.layers[-1].name
-    return _network(keras.Model(model.inputs[0], output), structure, name, with_weights=True)
+    cut = keras.Model(model.inputs[0], output, name=model.name)
+    return _network(cut, structure, name, with_weights=True)
 
 
 def _keras() -> Any:

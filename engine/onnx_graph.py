@@ -16,8 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from cache.failures import Failure, UsageFailure
 from engine.preprocessing import Preprocessing
 
-# Smaller constants stay inside the graph while ONNX Runtime folds it.
-_EXTERNAL_BYTES = 1024
+# Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
+_GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
+_INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
+_RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 
 # What a foreign network's own tensor `features` is called once ours has that name.
 _RENAMED = "network_features"
@@ -100,19 +102,81 @@ def write_model(
     ONNX Runtime folds what is constant (transposes of weights, batch normalisation) by its
     portable optimisations, once and here. `graph` is used up.
     """
-    network = graph.model
     _take_pixels(graph, preprocessing)
     _give_features(graph)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        draft, folded = Path(folder) / "draft.onnx", Path(folder) / "folded.onnx"
-        _attach(network.graph, graph.weights, Path(folder) / "weights")
-        onnx.save(network, draft)
-        _fold(draft, folded)
-        model = onnx.load(folded)  # what was not folded still lies in the file of weights
-    _declare_used_operators(model)
+    proto = graph.model.graph
+    # Matrices are used as they are. They stay inputs while the rest is folded, and their bytes go
+    # straight to the file: VGG16's are half a gigabyte.
+    matrices = {name: array for name, array in graph.weights.items() if array.ndim == 2}
+    for name in graph.weights.keys() - matrices.keys():
+        proto.initializer.append(numpy_helper.from_array(graph.weights[name], name))
+    inputs = [entry for entry in proto.input if entry.name not in graph.weights]
+    inputs += [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
+        for name, array in matrices.items()
+    ]
+    del proto.input[:]
+    proto.input.extend(inputs)
+    model = _folded(graph.model)
+    del model.graph.input[1:]
     helper.set_model_props(model, dict(metadata))
-    onnx.save(model, path)
+    _write(model, matrices, path)
+    graph.weights.clear()
+    matrices.clear()
     onnx.checker.check_model(path)
+
+
+def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let ONNX Runtime compute what is constant, and fuse, by its portable optimisations."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 3
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "folded.onnx"
+        options.optimized_model_filepath = str(path)
+        onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        folded = onnx.load(path)
+    # ONNX Runtime lists all operator sets that it knows.
+    used = {node.domain for node in folded.graph.node}
+    kept = [entry for entry in folded.opset_import if entry.domain in used]
+    del folded.opset_import[:]
+    folded.opset_import.extend(kept)
+    return folded
+
+
+def _write(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a model with further float32 constants, without a copy of them in memory.
+
+    The fields of a protocol buffer may come in any order and those of a message lie end to end:
+    the constants are appended to the serialised graph, whose length counts them in.
+    """
+    head = onnx.ModelProto()
+    head.CopyFrom(model)
+    head.ClearField("graph")
+    body = [model.graph.SerializeToString()]
+    for name, array in matrices.items():
+        values = np.ascontiguousarray(array, "<f4")
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
+        fields = tensor.SerializeToString() + _length_delimited(_RAW_DATA, values.nbytes)
+        size = len(fields) + values.nbytes
+        body += [_length_delimited(_INITIALIZER, size) + fields, values.data.cast("B")]
+    with path.open("wb") as file:
+        file.write(head.SerializeToString())
+        file.write(_length_delimited(_GRAPH, sum(map(len, body))))
+        file.writelines(body)
+
+
+def _length_delimited(field: int, length: int) -> bytes:
+    """Return the start of a length-delimited field (wire type 2): its tag and its length."""
+    varints = bytearray()
+    for value in (field << 3 | 2, length):
+        while value > 0x7F:
+            varints.append(value & 0x7F | 0x80)
+            value >>= 7
+        varints.append(value)
+    return bytes(varints)
 
 
 def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
@@ -128,11 +192,12 @@ def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
         channels_first=image.type.tensor_type.shape.dim[1].dim_value == 3,
     )
     body = list(proto.node)
+    inputs = [entry for entry in proto.input if entry.name != graph.image]
     del proto.node[:], proto.input[:]
     proto.node.extend([*nodes, *body])
     proto.initializer.extend(constants)
     pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *graph.size, 3])
-    proto.input.append(pixels)
+    proto.input.extend([pixels, *inputs])
 
 
 def _give_features(graph: Graph) -> None:
@@ -154,46 +219,6 @@ def _give_features(graph: Graph) -> None:
             wanted.update(node.input)
     del proto.node[:]
     proto.node.extend(reversed(needed))
-
-
-def _attach(graph: onnx.GraphProto, weights: dict[str, np.ndarray], path: Path) -> None:
-    """Make the weights constants of the graph; the large ones lie in the file `path`."""
-    with path.open("wb") as file:
-        while weights:
-            name, array = weights.popitem()
-            array = np.ascontiguousarray(array, "<f4")
-            if array.nbytes <= _EXTERNAL_BYTES:
-                graph.initializer.append(numpy_helper.from_array(array, name))
-                continue
-            tensor = graph.initializer.add()
-            tensor.name = name
-            tensor.data_type = TensorProto.FLOAT
-            tensor.dims.extend(array.shape)
-            tensor.data_location = TensorProto.EXTERNAL
-            for key, value in (
-                ("location", path.name),
-                ("offset", str(file.tell())),
-                ("length", str(array.nbytes)),
-            ):
-                tensor.external_data.add(key=key, value=value)
-            file.write(array.data)
-
-
-def _declare_used_operators(model: onnx.ModelProto) -> None:
-    """Drop the operator sets that ONNX Runtime lists and the graph does not use."""
-    used = {node.domain for node in model.graph.node}
-    kept = [entry for entry in model.opset_import if entry.domain in used]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
-
-
-def _fold(draft: Path, path: Path) -> None:
-    """Let ONNX Runtime compute what is constant, and fuse, by its portable optimisations."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.optimized_model_filepath = str(path)
-    options.log_severity_level = 3
-    onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
 
 
 def preprocessing_nodes(
