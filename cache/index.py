@@ -1,0 +1,82 @@
+"""Look-up of digests over all parts of a feature space."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from cache.failures import Failure
+from cache.part import Part
+
+
+class Index:
+    """A snapshot of the features that a space holds. Never changes; any threads may use it."""
+
+    def __init__(self, parts: Sequence[Part], dimension: int) -> None:
+        """Index parts whose digests were read."""
+        self._parts = parts
+        self._dimension = dimension
+        empty = np.empty((0, 32), np.uint8)
+        digests = np.concatenate([empty, *(part.digests for part in parts)])
+        part = np.repeat(np.arange(len(parts)), [len(p.digests) for p in parts])
+        row = np.concatenate([np.empty(0, int), *(np.arange(len(p.digests)) for p in parts)])
+        order = np.argsort(_prefix(digests), kind="stable")
+        self._digests, self._part, self._row = digests[order], part[order], row[order]
+        self._prefixes = _prefix(self._digests)
+
+    def __len__(self) -> int:
+        """Return how many rows there are; a digest in two parts counts twice."""
+        return len(self._digests)
+
+    def _find(self, digests: np.ndarray) -> np.ndarray:
+        """Return each digest's place in the sorted arrays, -1 where it is not there."""
+        digests = np.ascontiguousarray(digests, np.uint8).reshape(-1, 32)
+        prefixes = _prefix(digests)
+        place = np.searchsorted(self._prefixes, prefixes)
+        found = np.full(len(digests), -1)
+        open_ = np.arange(len(digests))
+        while len(open_):
+            # Digests that agree in 8 bytes lie side by side; look on while they do.
+            inside = place[open_] < len(self._prefixes)
+            open_ = open_[inside]
+            open_ = open_[self._prefixes[place[open_]] == prefixes[open_]]
+            same = (self._digests[place[open_]] == digests[open_]).all(axis=1)
+            found[open_[same]] = place[open_[same]]
+            open_ = open_[~same]
+            place[open_] += 1
+        return found
+
+    def contains(self, digests: np.ndarray) -> np.ndarray:
+        """Return for each digest, uint8 (N, 32), whether its feature is there: bool (N,)."""
+        return self._find(digests) >= 0
+
+    def read(self, digests: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """Return the features, float32 (N, D), of digests, uint8 (N, 32), in their order.
+
+        out: where to put them, if given.
+
+        Raises:
+            Failure: one of them is not there.
+            Damaged: a part is not what was written.
+        """
+        places = self._find(digests)
+        if (places < 0).any():
+            raise Failure(
+                f"{(places < 0).sum()} of {len(places)} features are not in the cache; "
+                "run the extraction again"
+            )
+        if out is None:
+            out = np.empty((len(places), self._dimension), np.float32)
+        order = np.lexsort((self._row[places], self._part[places]))
+        parts = self._part[places][order]
+        starts = np.flatnonzero(np.diff(parts, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+            chosen = order[start:end]
+            part = self._parts[parts[start]]
+            for positions, features in part.read(self._row[places[chosen]]):
+                out[chosen[positions]] = features
+        return out
+
+
+def _prefix(digests: np.ndarray) -> np.ndarray:
+    """Return the first eight bytes of each digest as a number, uint64 (N,)."""
+    return np.ascontiguousarray(digests[:, :8]).view("<u8").reshape(-1)

@@ -1,0 +1,111 @@
+"""A part: an immutable HDF5 file of features, named by the SHA-256 of its bytes.
+
+    digests    uint8 (N, 32)     SHA-256 of each image's encoded bytes
+    features   float32 (N, D)    contiguous, in the same order
+    checksums  uint64 (B,)       XXH3-64 of each block of `block` rows of `features`
+    attributes format, version, space (the feature space's id), block,
+               digests_checksum (XXH3-64 of `digests`)
+
+Its name finds any changed bit of the file (`verify`); the checksums find any that would be
+served, at the speed of memory, whenever rows are read.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+from cache.files import publish, temporary
+from cache.hdf5 import Damaged, created, dataset, opened
+
+SUFFIX = ".h5"
+
+# Bytes of features that one checksum covers: what must be read to give out a single row.
+_BLOCK_BYTES = 2**20
+
+
+def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarray) -> Path:
+    """Write a part into `folder`, durable and complete when this returns; return its path.
+
+    digests: uint8 (N, 32). features: float32 (N, D).
+    """
+    digests = np.ascontiguousarray(digests, np.uint8)
+    features = np.ascontiguousarray(features, "<f4")
+    rows, dimension = features.shape
+    if digests.shape != (rows, 32):
+        raise ValueError(f"{digests.shape} digests for {features.shape} features")
+    block = max(1, _BLOCK_BYTES // (4 * dimension))
+    checksums = [
+        xxhash.xxh3_64_intdigest(features[start : start + block].data)
+        for start in range(0, rows, block)
+    ]
+    attributes = {
+        "space": space,
+        "block": block,
+        "digests_checksum": np.uint64(xxhash.xxh3_64_intdigest(digests.data)),
+    }
+    with temporary(folder) as unfinished:
+        with created(unfinished, "part", attributes) as file:
+            file["digests"] = digests
+            file["checksums"] = np.array(checksums, "<u8")
+            file["features"] = features
+        final = folder / f"{file_sha256(unfinished)}{SUFFIX}"
+        publish(unfinished, final)
+    return final
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while data := file.read(2**20):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that is known to be there: its path, its rows' digests and their dimension."""
+
+    path: Path
+    digests: np.ndarray
+    dimension: int
+
+    def read(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (positions in `rows`, features float32) block by block, in the part's order.
+
+        rows: int (M,), ascending. Raises Damaged where a block is not what was written.
+        """
+        with opened(self.path, "part") as file:
+            features = dataset(file, "features", "<f4", (len(self.digests), self.dimension))
+            checksums = dataset(file, "checksums", "<u8", (None,))[()]
+            block = int(file.attrs["block"])
+            buffer = np.empty((min(block, len(self.digests)), self.dimension), "<f4")
+            numbers = rows // block
+            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
+            for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+                number = int(numbers[start])
+                low = number * block
+                high = min(low + block, len(self.digests))
+                values = buffer[: high - low]
+                features.read_direct(values, np.s_[low:high])
+                if xxhash.xxh3_64_intdigest(values.data) != checksums[number]:
+                    raise Damaged(f"{self.path} is damaged: rows {low} to {high - 1}")
+                yield np.arange(start, end), values[rows[start:end] - low]
+
+
+def open_part(path: Path, space: str, dimension: int) -> Part:
+    """Read a part's digests. Raises Damaged if it is not a part of this space, as written."""
+    with opened(path, "part") as file:
+        digests = dataset(file, "digests", "|u1", (None, 32))[()]
+        if file.attrs["space"] != space:
+            raise Damaged(f"{path} belongs to another feature space")
+        if np.uint64(xxhash.xxh3_64_intdigest(digests.data)) != file.attrs["digests_checksum"]:
+            raise Damaged(f"{path} is damaged: its digests are not what was written")
+        features = dataset(file, "features", "<f4", (len(digests), dimension))
+        blocks = -(-len(features) // int(file.attrs["block"]))
+        dataset(file, "checksums", "<u8", (blocks,))
+    return Part(path, digests, dimension)
