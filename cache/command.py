@@ -61,10 +61,13 @@ def command_parser(prog: str, description: str, example: str) -> argparse.Argume
     return parser
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--json` and `--quiet`."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    parser.add_argument("--quiet", action="store_true", help="no messages and no progress")
+def add_output_options(parser: argparse.ArgumentParser, default: bool | str = False) -> None:
+    """Add `--json` and `--quiet`. default: argparse.SUPPRESS where a parser above has them too."""
+    for option, text in (
+        ("--json", "print one JSON object on stdout"),
+        ("--quiet", "no messages and no progress"),
+    ):
+        parser.add_argument(option, action="store_true", default=default, help=text)
 
 
 def run_command(

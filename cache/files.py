@@ -1,14 +1,22 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import json
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from cache.failures import Failure
 
 # Names that begin so are unfinished; nothing but `gc` looks at them.
 TEMPORARY = ".tmp-"
+
+
+class Damaged(Failure):
+    """A file of the cache is not what was written."""
 
 
 @contextmanager
@@ -34,7 +42,7 @@ def publish(unfinished: Path, final: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable. Windows has no such call and needs none (NTFS journal)."""
+    """Make the names in a folder durable. Windows has no such call, and NTFS needs none."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -44,8 +52,28 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write `path` atomically by calling `write` with a temporary name beside it."""
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file atomically and durably, in place of an earlier one.
+
+    Raises:
+        OSError: it could not be written (full disk, no permission); an earlier one is as it was.
+    """
     with temporary(path.parent) as unfinished:
-        write(unfinished)
+        unfinished.write_bytes(data)
         publish(unfinished, path)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write a JSON file atomically and durably."""
+    write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode("ascii"))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises Damaged if the file is none."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise Damaged(f"{path} is damaged: {error}") from error
+    if not isinstance(record, dict):
+        raise Damaged(f"{path} is damaged: it is not a JSON object")
+    return record

@@ -1,6 +1,9 @@
 """HDF5 files of this cache: opened read-only, and refused where a stranger's could do harm."""
 
-from collections.abc import Iterator
+import errno
+import stat
+import uuid
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,6 +12,7 @@ import h5py
 import numpy as np
 
 from cache.failures import Failure
+from cache.files import Damaged
 
 FORMAT = "onceover"
 VERSION = 1
@@ -16,20 +20,28 @@ VERSION = 1
 # The file format whose metadata carry checksums (HDF5 1.10's superblock 3 and object headers 2).
 _LIBVER = ("v110", "v110")
 
+# What keeps a sound file from being opened; any other error is the file's own.
+_CIRCUMSTANCES = frozenset(
+    {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
-class Damaged(Failure):
-    """A file of the cache is not what was written."""
 
+def image(kind: str, attributes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+    """Return the bytes of an HDF5 file of this cache: `kind` is `part`, `table` or `known`.
 
-@contextmanager
-def created(path: Path, kind: str, attributes: dict[str, Any]) -> Iterator[h5py.File]:
-    """Create an HDF5 file that says what it is: `kind` is `part` or `table`."""
-    with h5py.File(path, "w", libver=_LIBVER) as file:
+    Made in memory: what is written is then one plain write, whose errors (a full disk) leave no
+    half-closed HDF5 file behind.
+    """
+    name = uuid.uuid4().hex
+    with h5py.File(name, "w", driver="core", backing_store=False, libver=_LIBVER) as file:
         file.attrs["format"] = f"{FORMAT}-{kind}"
         file.attrs["version"] = VERSION
-        for name, value in attributes.items():
-            file.attrs[name] = value
-        yield file
+        for key, value in attributes.items():
+            file.attrs[key] = value
+        for key, array in arrays.items():
+            file[key] = array
+        file.flush()
+        return bytes(file.id.get_file_image())
 
 
 @contextmanager
@@ -39,9 +51,13 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
     Raises:
         Damaged: HDF5 cannot read it, or it is not of that kind.
         Failure: a newer release wrote it.
+        OSError: it is gone, or may not be read.
     """
     try:
-        with h5py.File(path, "r") as file:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise Damaged(f"{path} is not a regular file")
+        # Finished files never change, so HDF5's locks (which some network disks lack) are needless.
+        with h5py.File(path, "r", locking=False) as file:
             if file.attrs.get("format") != f"{FORMAT}-{kind}":
                 raise Damaged(f"{path} is not a {kind} of a cache")
             version = int(file.attrs["version"])
@@ -51,8 +67,8 @@ def opened(path: Path, kind: str) -> Iterator[h5py.File]:
                     "update onceover"
                 )
             yield file
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        if isinstance(error, FileNotFoundError):
+    except (OSError, LookupError, ValueError, RuntimeError, TypeError, ArithmeticError) as error:
+        if isinstance(error, OSError) and error.errno in _CIRCUMSTANCES:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Damaged(f"{path} is damaged: {reason}") from error
@@ -76,6 +92,7 @@ def dataset(file: h5py.File, name: str, dtype: str, shape: tuple[int | None, ...
         raise Damaged(f"{file.filename}: {name} has another type or rank")
     if any(want not in (None, have) for want, have in zip(shape, found.shape, strict=True)):
         raise Damaged(f"{file.filename}: {name} has another shape")
-    if found.id.get_storage_size() != found.size * found.dtype.itemsize:
+    size = found.size * found.dtype.itemsize
+    if found.id.get_storage_size() != size or size > Path(file.filename).stat().st_size:
         raise Damaged(f"{file.filename}: {name} is not as large as it says")
     return found

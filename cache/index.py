@@ -1,25 +1,40 @@
 """Look-up of digests over all parts of a feature space."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from cache.failures import Failure
-from cache.part import Part
+from cache.files import Damaged
+from cache.part import Part, set_aside
+
+# How often a read begins anew because another process compacted the parts meanwhile.
+_ATTEMPTS = 5
 
 
 class Index:
-    """A snapshot of the features that a space holds. Never changes; any threads may use it."""
+    """A snapshot of the features that a space holds. Never changes; any threads may use it.
 
-    def __init__(self, parts: Sequence[Part], dimension: int) -> None:
-        """Index parts whose digests were read."""
+    Where another process has compacted the parts since, reading goes on with the new ones.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], dimension: int, refresh: "Callable[[], Index]"
+    ) -> None:
+        """Index parts whose digests were read. refresh: gives a newer snapshot."""
         self._parts = parts
+        self._refresh = refresh
         self._dimension = dimension
         empty = np.empty((0, 32), np.uint8)
         digests = np.concatenate([empty, *(part.digests for part in parts)])
         part = np.repeat(np.arange(len(parts)), [len(p.digests) for p in parts])
         row = np.concatenate([np.empty(0, int), *(np.arange(len(p.digests)) for p in parts)])
-        order = np.argsort(_prefix(digests), kind="stable")
+        prefixes = _prefix(digests)
+        order = np.argsort(prefixes, kind="stable")
+        if (np.diff(prefixes[order]) == 0).any():
+            # Equal digests must lie side by side, also among others that begin like them.
+            order = np.lexsort(digests.view("<u8").T[::-1])
         self._digests, self._part, self._row = digests[order], part[order], row[order]
         self._prefixes = _prefix(self._digests)
 
@@ -56,8 +71,39 @@ class Index:
 
         Raises:
             Failure: one of them is not there.
-            Damaged: a part is not what was written.
+            Damaged: a part is not what was written; it is set aside.
         """
+        index = self
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                return index._read(digests, out)
+            index = index._refresh()
+        return index._read(digests, out)
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (digests uint8 (N, 32), features float32 (N, D)) of all rows in on-disk order.
+
+        The fastest way through a cache that is larger than memory: about 1 MiB at a time, and
+        each row once. The arrays are overwritten by the next block's.
+
+        Raises:
+            Damaged: a part is not what was written; it is set aside.
+            FileNotFoundError: another process compacted the parts meanwhile.
+        """
+        first = np.ones(len(self._digests), bool)
+        first[1:] = (self._digests[1:] != self._digests[:-1]).any(axis=1)
+        order = np.lexsort((self._row[first], self._part[first]))
+        part_of, row_of = self._part[first][order], self._row[first][order]
+        ends = np.searchsorted(part_of, np.arange(len(self._parts)), side="right")
+        start = 0
+        for part, end in zip(self._parts, ends, strict=True):
+            rows = row_of[start:end]
+            with _damage_set_aside(part):
+                for positions, features in part.read(rows):
+                    yield part.digests[rows[positions]], features
+            start = end
+
+    def _read(self, digests: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         places = self._find(digests)
         if (places < 0).any():
             raise Failure(
@@ -72,9 +118,21 @@ class Index:
         for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
             chosen = order[start:end]
             part = self._parts[parts[start]]
-            for positions, features in part.read(self._row[places[chosen]]):
-                out[chosen[positions]] = features
+            with _damage_set_aside(part):
+                for positions, features in part.read(self._row[places[chosen]]):
+                    out[chosen[positions]] = features
         return out
+
+
+@contextlib.contextmanager
+def _damage_set_aside(part: Part) -> Iterator[None]:
+    """Set a part aside that turns out to be damaged, and say what to do."""
+    try:
+        yield
+    except Damaged as damage:
+        with contextlib.suppress(OSError):  # a read-only cache: report it all the same
+            set_aside(part.path)
+        raise Damaged(f"{damage}; run the extraction again, it computes what is lost") from damage
 
 
 def _prefix(digests: np.ndarray) -> np.ndarray:

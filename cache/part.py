@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from cache.files import publish, temporary
-from cache.hdf5 import Damaged, created, dataset, opened
+from cache.files import Damaged, sync_folder, write_whole
+from cache.hdf5 import dataset, image, opened
 
 SUFFIX = ".h5"
 
@@ -31,6 +31,9 @@ def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarr
     """Write a part into `folder`, durable and complete when this returns; return its path.
 
     digests: uint8 (N, 32). features: float32 (N, D).
+
+    Raises:
+        OSError: it could not be written (full disk, no permission); nothing has changed.
     """
     digests = np.ascontiguousarray(digests, np.uint8)
     features = np.ascontiguousarray(features, "<f4")
@@ -47,13 +50,14 @@ def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarr
         "block": block,
         "digests_checksum": np.uint64(xxhash.xxh3_64_intdigest(digests.data)),
     }
-    with temporary(folder) as unfinished:
-        with created(unfinished, "part", attributes) as file:
-            file["digests"] = digests
-            file["checksums"] = np.array(checksums, "<u8")
-            file["features"] = features
-        final = folder / f"{file_sha256(unfinished)}{SUFFIX}"
-        publish(unfinished, final)
+    arrays = {
+        "digests": digests,
+        "checksums": np.array(checksums, "<u8"),
+        "features": features,
+    }
+    data = image("part", attributes, arrays)
+    final = folder / f"{hashlib.sha256(data).hexdigest()}{SUFFIX}"
+    write_whole(final, data)
     return final
 
 
@@ -66,23 +70,53 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def set_aside(path: Path) -> Path:
+    """Move a damaged part out of its space's parts, into `damaged/` beside them.
+
+    Its images are then computed again by the next extraction.
+
+    Raises:
+        OSError: the cache cannot be written to.
+    """
+    folder = path.parent.parent / "damaged"
+    folder.mkdir(exist_ok=True)
+    aside = path.replace(folder / path.name)
+    sync_folder(path.parent)
+    return aside
+
+
 @dataclass(frozen=True)
 class Part:
-    """A part that is known to be there: its path, its rows' digests and their dimension."""
+    """A part that is known to be there: its path, its rows' digests and their dimension.
+
+    Any threads and processes may read one; nothing ever writes to it again.
+    """
 
     path: Path
     digests: np.ndarray
     dimension: int
 
+    @property
+    def block(self) -> int:
+        """How many rows one checksum covers."""
+        return max(1, _BLOCK_BYTES // (4 * self.dimension))
+
     def read(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (positions in `rows`, features float32) block by block, in the part's order.
 
-        rows: int (M,), ascending. Raises Damaged where a block is not what was written.
+        rows: int (M,), ascending. The features are overwritten by the next block's.
+
+        Raises:
+            Damaged: a block is not what was written.
+            FileNotFoundError: the part has been compacted away or set aside.
         """
         with opened(self.path, "part") as file:
             features = dataset(file, "features", "<f4", (len(self.digests), self.dimension))
-            checksums = dataset(file, "checksums", "<u8", (None,))[()]
             block = int(file.attrs["block"])
+            if block != self.block:
+                raise Damaged(f"{self.path} is damaged: blocks of {block} rows")
+            blocks = -(-len(self.digests) // block)
+            checksums = dataset(file, "checksums", "<u8", (blocks,))[()]
             buffer = np.empty((min(block, len(self.digests)), self.dimension), "<f4")
             numbers = rows // block
             starts = np.flatnonzero(np.diff(numbers, prepend=-1))
@@ -94,7 +128,8 @@ class Part:
                 features.read_direct(values, np.s_[low:high])
                 if xxhash.xxh3_64_intdigest(values.data) != checksums[number]:
                     raise Damaged(f"{self.path} is damaged: rows {low} to {high - 1}")
-                yield np.arange(start, end), values[rows[start:end] - low]
+                whole = end - start == high - low
+                yield np.arange(start, end), values if whole else values[rows[start:end] - low]
 
 
 def open_part(path: Path, space: str, dimension: int) -> Part:
@@ -105,7 +140,5 @@ def open_part(path: Path, space: str, dimension: int) -> Part:
             raise Damaged(f"{path} belongs to another feature space")
         if np.uint64(xxhash.xxh3_64_intdigest(digests.data)) != file.attrs["digests_checksum"]:
             raise Damaged(f"{path} is damaged: its digests are not what was written")
-        features = dataset(file, "features", "<f4", (len(digests), dimension))
-        blocks = -(-len(features) // int(file.attrs["block"]))
-        dataset(file, "checksums", "<u8", (blocks,))
+        dataset(file, "features", "<f4", (len(digests), dimension))
     return Part(path, digests, dimension)

@@ -2,7 +2,7 @@
 
 A segment of it is an immutable HDF5 file, named by its generation and the SHA-256 of its bytes:
 
-    paths, labels, reasons            uint8 (bytes,)   texts end to end, UTF-8 (surrogateescape)
+    paths, labels, reasons            uint8 (bytes,)   texts end to end, UTF-8 (surrogatepass)
     paths_ends, labels_ends, ..._ends int64 (count,)   where each text ends
     label, reason                     int32 (N,)       which label or reason; -1 for none
     digest                            uint8 (N, 32)    zeros where the bytes could not be read
@@ -18,7 +18,8 @@ import h5py
 import numpy as np
 import xxhash
 
-from cache.hdf5 import Damaged, created, dataset, opened
+from cache.files import Damaged
+from cache.hdf5 import dataset, image, opened
 
 STATUSES = ("cached", "rejected")
 
@@ -51,8 +52,8 @@ class Row:
     reason: str = ""
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows to a new file."""
+def rows_image(rows: Sequence[Row]) -> bytes:
+    """Return the bytes of a file of rows."""
     labels = sorted({row.label for row in rows if row.label is not None})
     reasons = sorted({row.reason for row in rows if row.reason})
     label_codes = {label: code for code, label in enumerate(labels)}
@@ -70,9 +71,7 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
         "digest": np.frombuffer(digests, np.uint8).reshape(-1, 32),
         "status": np.array([STATUSES.index(row.status) for row in rows], np.uint8),
     }
-    with created(path, "table", {"checksum": _checksum(columns)}) as file:
-        for name, values in columns.items():
-            file[name] = values
+    return image("table", {"checksum": _checksum(columns)}, columns)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -81,6 +80,10 @@ def read_rows(path: Path) -> list[Row]:
         columns = {name: _read(file, name, dtype, shape) for name, dtype, shape in _COLUMNS}
         if _checksum(columns) != file.attrs["checksum"]:
             raise Damaged(f"{path} is damaged: its rows are not what was written")
+        return _rows(columns)
+
+
+def _rows(columns: dict[str, np.ndarray]) -> list[Row]:
     paths, labels, reasons = (
         _unpacked(columns[name], columns[f"{name}_ends"]) for name in ("paths", "labels", "reasons")
     )
@@ -104,7 +107,7 @@ def _read(file: h5py.File, name: str, dtype: str, shape: tuple[int | None, ...])
 
 
 def _packed(name: str, texts: Iterable[str]) -> dict[str, np.ndarray]:
-    encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
     return {
         name: np.frombuffer(b"".join(encoded), np.uint8),
         f"{name}_ends": np.cumsum([len(text) for text in encoded], dtype="<i8"),
@@ -115,7 +118,7 @@ def _unpacked(texts: np.ndarray, ends: np.ndarray) -> list[str]:
     data = texts.tobytes()
     starts = [0, *ends[:-1]]
     return [
-        data[start:end].decode("utf-8", "surrogateescape")
+        data[start:end].decode("utf-8", "surrogatepass")
         for start, end in zip(starts, ends, strict=bool(len(ends)))
     ]
 

@@ -1,0 +1,98 @@
+"""What nothing uses any more: found first, then removed."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cache.files import TEMPORARY
+from cache.index import Index
+from cache.maintenance import maintenance
+from cache.part import Part
+from cache.rewrite import rewrite
+from cache.space import Space
+from cache.store import FeatureCache
+
+# Seconds within which a file may belong to a run that is still under way.
+MIN_AGE = 3600.0
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What no dataset uses.
+
+    spaces: without any dataset. rows: features of digests that no table names, in `parts`.
+    files: of killed processes and set aside as damaged.
+    """
+
+    spaces: Sequence[Space]
+    parts: Sequence[tuple[Space, Sequence[Part]]]
+    rows: int
+    files: Sequence[Path]
+
+
+def leftovers(cache: FeatureCache) -> list[Path]:
+    """Return unfinished files (of processes killed or at work), and parts set aside as damaged."""
+    unfinished = cache.path.rglob(f"{TEMPORARY}*")
+    return sorted([*unfinished, *(cache.path / "spaces").glob("*/damaged/*")])
+
+
+def find_garbage(
+    cache: FeatureCache, warn: Callable[[str], None], min_age: float = MIN_AGE
+) -> Garbage:
+    """Find what no dataset uses. min_age: seconds; anything younger is left to its process."""
+    unused, parts, rows = [], [], 0
+    for space in cache.spaces():
+        if not space.datasets():
+            if _old(space.path / "parts", min_age):
+                unused.append(space)
+            continue
+        used = _used(space)
+        affected = []
+        for part in space.parts(warn):
+            count = int((~used.contains(part.digests)).sum())
+            if count and _old(part.path, min_age):
+                affected.append(part)
+                rows += count
+        if affected:
+            parts.append((space, affected))
+    files = [path for path in leftovers(cache) if _old(path, min_age)]
+    return Garbage(unused, parts, rows, files)
+
+
+def remove_garbage(cache: FeatureCache, garbage: Garbage) -> None:
+    """Remove what was found, where no dataset has come to use it since.
+
+    Killed at any moment, no row that a dataset uses is lost.
+
+    Raises:
+        Failure: another compact, merge or gc is at work, or a part is damaged (and set aside).
+    """
+    with maintenance(cache.path):
+        for path in garbage.files:
+            path.unlink(missing_ok=True)
+        for space in garbage.spaces:
+            if not space.datasets():
+                # Without its record the folder is no space; what a kill leaves, the next gc finds.
+                (space.path / "space.json").unlink(missing_ok=True)
+                shutil.rmtree(space.path)
+        for space, parts in garbage.parts:
+            rewrite(space, parts, _used(space).contains)
+
+
+def _used(space: Space) -> Index:
+    """Return an index of the digests that the space's tables name."""
+    digests = b"".join(row.digest for row in space.table() if row.status == "cached")
+    named = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+    return Index([Part(space.path, named, space.dimension)], space.dimension, space.index)
+
+
+def _old(path: Path, min_age: float) -> bool:
+    """Tell whether a file is older than `min_age` seconds; False once it is gone."""
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - path.stat().st_mtime >= min_age
+    return False

@@ -1,0 +1,130 @@
+"""The rows of a dataset (one source) on disk: a whole table, and what a run adds to it.
+
+Folder `datasets/KEY` of a space, KEY the first 16 hexadecimal digits of the SHA-256 of the
+dataset's name; in it `dataset.json` with the name, and segments NUMBER-KIND-SHA256.h5, each a
+file of `cache.table` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
+and takes the place of all before it; `rows` holds some of a run under way, and lies over them.
+"""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from cache.failures import Failure
+from cache.files import Damaged, read_json, write_json, write_whole
+from cache.part import SUFFIX
+from cache.table import Row, overlay, read_rows, rows_image
+
+_WHOLE, _PARTIAL = "whole", "rows"
+
+# How often a reader lists the segments anew because a run finished and removed them meanwhile.
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Segments:
+    """A dataset's files. Any number of processes may read and write them at once.
+
+    The order of two segments is their numbers'; two runs that take the same number at once are
+    ordered by the rest of the name, so all readers see one order. No clock is asked.
+    """
+
+    folder: Path
+    name: str
+
+    @classmethod
+    def of(cls, space: Path, name: str) -> "Segments":
+        """Return where a dataset's segments are in the folder of a space."""
+        key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+        return cls(space / "datasets" / key, name)
+
+    @classmethod
+    def made(cls, space: Path, name: str) -> "Segments":
+        """Return the same, with its folder there."""
+        segments = cls.of(space, name)
+        if not (segments.folder / "dataset.json").exists():
+            segments.folder.mkdir(parents=True, exist_ok=True)
+            write_json(segments.folder / "dataset.json", {"name": name})
+        return segments
+
+    @classmethod
+    def all(cls, space: Path) -> list["Segments"]:
+        """Return all datasets of a space. Raises Damaged if a name is not what was written."""
+        found = []
+        for record in (space / "datasets").glob("*/dataset.json"):
+            segments = cls.of(space, str(read_json(record).get("name")))
+            if segments.folder != record.parent:
+                raise Damaged(f"{record} is damaged; delete {record.parent} and extract again")
+            found.append(segments)
+        return found
+
+    def paths(self) -> list[Path]:
+        """Return the segments in force, oldest first."""
+        paths = sorted(self.folder.glob(f"[0-9]*{SUFFIX}"))
+        whole = [number for number, path in enumerate(paths) if f"-{_WHOLE}-" in path.name]
+        return paths[whole[-1] :] if whole else paths
+
+    def rows(self) -> list[Row]:
+        """Return the rows in force. Raises Damaged if they are not what was written."""
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                return list(overlay(map(self._read, self.paths())))
+        raise Failure(f"the rows of {self.name} change all the time; try again later")
+
+    def _read(self, path: Path) -> list[Row]:
+        try:
+            return read_rows(path)
+        except Damaged as damage:
+            raise Damaged(f"{damage}; run the extraction of {self.name} again") from damage
+
+    def write(self, rows: Sequence[Row], kind: str) -> Path:
+        """Write a segment after all that are there; return its path. Durable on return."""
+        names = (path.name.split("-", 1)[0] for path in self.folder.glob(f"[0-9]*{SUFFIX}"))
+        newest = max((int(name) for name in names if name.isdecimal()), default=0)
+        data = rows_image(rows)
+        digest = hashlib.sha256(data).hexdigest()
+        path = self.folder / f"{newest + 1:08d}-{kind}-{digest}{SUFFIX}"
+        write_whole(path, data)
+        return path
+
+
+class DatasetWriter:
+    """Writes a run's rows: some at a time while it is under way, all when it is finished.
+
+    Until it is finished its rows lie over those of the last finished run, path by path; then
+    they replace them. Each call is durable on return. One thread's; any number of processes may
+    each have one for the same dataset, and the last to finish is the one that counts.
+    """
+
+    def __init__(self, segments: Segments) -> None:
+        """Begin a run."""
+        self._segments = segments
+        self._rows: list[Row] = []
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows."""
+        added = list(rows)
+        self._segments.write(added, _PARTIAL)
+        self._rows += added
+
+    def finish(self) -> None:
+        """Replace the dataset's table by this run's rows."""
+        older = list(self._segments.folder.glob(f"[0-9]*{SUFFIX}"))
+        written = self._segments.write(self._rows, _WHOLE)
+        for path in older:
+            if path != written:
+                path.unlink(missing_ok=True)
+
+    def __enter__(self) -> "DatasetWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave what was appended as it is."""

@@ -1,0 +1,50 @@
+"""What a cache holds, as numbers."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from cache.collect import leftovers
+from cache.hdf5 import VERSION
+from cache.space import Space
+from cache.store import FeatureCache
+
+
+def describe(cache: FeatureCache, warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return the JSON object of `cache info`."""
+    found = leftovers(cache)
+    return {
+        "path": str(cache.path),
+        "version": VERSION,
+        "spaces": [_describe_space(space, warn) for space in cache.spaces()],
+        "leftovers": [str(path) for path in found],
+        "leftover_bytes": sum(path.stat().st_size for path in found if path.exists()),
+    }
+
+
+def _describe_space(space: Space, warn: Callable[[str], None]) -> dict[str, Any]:
+    parts = space.parts(warn)
+    return {
+        "id": space.id,
+        "title": space.title,
+        "description": dict(space.description),
+        "dimension": space.dimension,
+        "parts": len(parts),
+        "rows": sum(len(part.digests) for part in parts),
+        "bytes": sum(path.stat().st_size for path in space.path.rglob("*") if path.is_file()),
+        "notes": space.notes(),
+        "datasets": [_describe_dataset(space, name) for name in space.datasets()],
+    }
+
+
+def _describe_dataset(space: Space, name: str) -> dict[str, Any]:
+    rows = space.table([name])
+    status = Counter(row.status for row in rows)
+    classes = Counter(row.label for row in rows if row.status == "cached" and row.label is not None)
+    return {
+        "name": name,
+        "rows": len(rows),
+        "cached": status["cached"],
+        "rejected": status["rejected"],
+        "classes": dict(sorted(classes.items())),
+    }

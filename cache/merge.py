@@ -1,0 +1,94 @@
+"""Other caches into one."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cache.failures import UsageFailure
+from cache.files import Damaged, publish, temporary
+from cache.maintenance import maintenance
+from cache.part import file_sha256, open_part
+from cache.space import Space
+from cache.store import FeatureCache
+
+# Files of a space's folder that go with it, beside parts, rows and notes.
+_COMPANIONS = ("model.onnx",)
+
+
+@dataclass
+class Merged:
+    """What was brought over: parts, their rows, and the datasets that gained rows."""
+
+    parts: int = 0
+    rows: int = 0
+    datasets: int = 0
+
+
+def merge(
+    cache: FeatureCache, others: Sequence[FeatureCache], warn: Callable[[str], None]
+) -> Merged:
+    """Bring the features, rows and notes of other caches into `cache`; the others stay as they are.
+
+    Parts come before the rows that name them, each whole, so a kill at any moment leaves a sound
+    cache, and the same command goes on. Where both have a row of one path, that of `cache` stays.
+
+    Raises:
+        Failure: another compact, merge or gc is at work in `cache`.
+        Damaged: a table of the others is not what was written. Damaged parts are left out, and told
+            to `warn`.
+    """
+    if any(other.path.resolve() == cache.path.resolve() for other in others):
+        raise UsageFailure(f"{cache.path} cannot be merged into itself; name another cache")
+    merged = Merged()
+    with maintenance(cache.path):
+        for other in others:
+            for theirs in other.spaces():
+                ours = cache.add_space(theirs.description, theirs.dimension)
+                _merge_companions(ours, theirs)
+                _merge_parts(ours, theirs, merged, warn)
+                _merge_rows(ours, theirs, merged)
+    return merged
+
+
+def _merge_companions(ours: Space, theirs: Space) -> None:
+    for name in _COMPANIONS:
+        source = theirs.path / name
+        if source.is_file() and not source.is_symlink() and not (ours.path / name).exists():
+            with temporary(ours.path) as unfinished:
+                shutil.copyfile(source, unfinished)
+                publish(unfinished, ours.path / name)
+    present = ours.notes()
+    for name, payload in theirs.notes().items():
+        if name not in present:
+            ours.write_note(name, payload)
+
+
+def _merge_parts(ours: Space, theirs: Space, merged: Merged, warn: Callable[[str], None]) -> None:
+    index = ours.index(warn)
+    for path in theirs.part_paths():
+        try:
+            part = open_part(path, theirs.id, theirs.dimension)
+            new = int((~index.contains(part.digests)).sum())
+            if not new:
+                continue
+            with temporary(ours.path / "parts") as unfinished:
+                shutil.copyfile(path, unfinished)
+                if file_sha256(unfinished) != path.stem:
+                    raise Damaged(f"{path} is damaged: its bytes are not those that were written")
+                publish(unfinished, ours.path / "parts" / path.name)
+        except Damaged as damage:
+            warn(f"{damage}; left out")
+            continue
+        merged.parts += 1
+        merged.rows += new
+
+
+def _merge_rows(ours: Space, theirs: Space, merged: Merged) -> None:
+    for name in theirs.datasets():
+        present = ours.table([name]) if name in ours.datasets() else []
+        paths = {row.path for row in present}
+        new = [row for row in theirs.table([name]) if row.path not in paths]
+        if new or not present:
+            with ours.write_dataset(name) as writer:
+                writer.append(new)
+            merged.datasets += 1

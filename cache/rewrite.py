@@ -1,0 +1,55 @@
+"""Parts into other parts: the step that compact and gc share."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cache.files import sync_folder
+from cache.index import Index
+from cache.part import Part, write_part
+from cache.space import Space
+
+# Bytes of features in a rewritten part; it is made in memory, about three times as much.
+TARGET_BYTES = 64 * 2**20
+
+Wanted = Callable[[np.ndarray], np.ndarray]
+
+
+def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
+    """Put the wanted rows of `inputs` into large parts, each once; return those parts.
+
+    The new parts are all durable before the first of `inputs` is deleted, so a kill at any moment
+    leaves each row in at least one part. Call it under `maintenance`.
+
+    wanted: tells for digests, uint8 (N, 32), which rows to keep: bool (N,).
+
+    Raises:
+        Damaged: one of `inputs` is not what was written; it is set aside, none is deleted.
+    """
+    target = max(1, TARGET_BYTES // (4 * space.dimension))
+    written: list[Path] = []
+    digests: list[np.ndarray] = []
+    features: list[np.ndarray] = []
+
+    def write() -> None:
+        if digests:
+            part = (np.concatenate(digests), np.concatenate(features))
+            written.append(write_part(space.path / "parts", space.id, *part))
+            digests.clear()
+            features.clear()
+
+    for keys, values in Index(inputs, space.dimension, space.index).blocks():
+        keep = wanted(keys)
+        digests.append(keys[keep])
+        features.append(values[keep])
+        if sum(map(len, digests)) >= target:
+            write()
+    write()
+    for part in inputs:
+        if part.path not in written:
+            with contextlib.suppress(FileNotFoundError):
+                part.path.unlink()
+    sync_folder(space.path / "parts")
+    return written

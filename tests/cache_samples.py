@@ -1,0 +1,43 @@
+"""Small caches for the tests of the feature store."""
+
+from pathlib import Path
+
+import numpy as np
+
+from cache.store import FeatureCache, Space
+from cache.table import Row
+
+DESCRIPTION = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
+
+
+def vectors(count: int, dimension: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return seeded digests uint8 (count, 32) and post-ReLU features float32 (count, dimension)."""
+    rng = np.random.default_rng(seed)
+    digests = rng.integers(0, 256, (count, 32), dtype=np.uint8)
+    return digests, np.maximum(rng.standard_normal((count, dimension)), 0).astype(np.float32)
+
+
+def rows_of(digests: np.ndarray) -> list[Row]:
+    """Return a cached row for each digest, of two classes."""
+    return [
+        Row(
+            f"{'ab'[n % 2]}/{digest[:6].tobytes().hex()}.jpg",
+            "ab"[n % 2],
+            digest.tobytes(),
+            "cached",
+        )
+        for n, digest in enumerate(digests)
+    ]
+
+
+def filled(path: Path, parts: int = 4, rows: int = 10, dimension: int = 8) -> Space:
+    """Make a cache of `parts` parts with a finished dataset `photos` over all rows."""
+    space = FeatureCache.create(path).add_space(DESCRIPTION, dimension)
+    digests, features = vectors(parts * rows, dimension)
+    with space.write_dataset("photos") as writer:
+        for start in range(0, parts * rows, rows):
+            chosen = slice(start, start + rows)
+            space.append(digests[chosen], features[chosen])
+            writer.append(rows_of(digests[chosen]))
+        writer.finish()
+    return space

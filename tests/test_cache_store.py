@@ -1,0 +1,344 @@
+import json
+import multiprocessing
+
+import h5py
+import numpy as np
+import pytest
+from cache_samples import DESCRIPTION, filled, rows_of, vectors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cache.failures import Failure, UsageFailure
+from cache.files import Damaged
+from cache.hdf5 import image
+from cache.known import NAME
+from cache.store import FeatureCache
+from cache.table import Row, read_rows, rows_image
+
+
+def test_what_is_appended_is_read_in_any_order(tmp_path):
+    space = filled(tmp_path / "c")
+    digests, features = vectors(40)
+    order = np.random.default_rng(1).permutation(40)
+    index = space.index()
+    assert len(index) == 40
+    assert np.array_equal(index.read(digests[order]), features[order])
+    out = np.zeros((2, 8), np.float32)
+    assert index.read(digests[[3, 3]], out) is out
+    assert np.array_equal(out, features[[3, 3]])
+
+
+def test_a_digest_that_is_not_there_is_a_clear_failure(tmp_path):
+    index = filled(tmp_path / "c").index()
+    strange, _ = vectors(3, seed=9)
+    assert index.contains(strange).tolist() == [False] * 3
+    with pytest.raises(Failure, match="3 of 3 features are not in the cache"):
+        index.read(strange)
+
+
+def test_look_up_tells_apart_digests_that_agree_in_eight_bytes(tmp_path):
+    space = FeatureCache.create(tmp_path / "c").add_space(DESCRIPTION, 8)
+    digests, features = vectors(50)
+    digests[:, :8] = 7
+    space.append(digests[:30], features[:30])
+    space.append(digests[20:40], features[20:40])
+    index = space.index()
+    assert index.contains(digests).tolist() == [True] * 40 + [False] * 10
+    assert np.array_equal(index.read(digests[:40]), features[:40])
+    assert sum(len(keys) for keys, _ in index.blocks()) == 40
+
+
+def test_blocks_give_each_row_once(tmp_path):
+    space = filled(tmp_path / "c", parts=3, rows=3000, dimension=200)
+    digests, features = vectors(9000, 200)
+    space.append(digests[:50], features[:50])
+    found = {
+        bytes(k): v.copy()
+        for keys, values in space.index().blocks()
+        for k, v in zip(keys, values, strict=True)
+    }
+    assert len(found) == 9000
+    assert all(np.array_equal(found[bytes(k)], v) for k, v in zip(digests, features, strict=True))
+
+
+def test_spaces_never_mix(tmp_path):
+    cache = FeatureCache.create(tmp_path / "c")
+    one = cache.add_space(DESCRIPTION, 8)
+    two = cache.add_space({**DESCRIPTION, "precision": "int8"}, 8)
+    digests, features = vectors(4)
+    one.append(digests, features)
+    assert one.id != two.id
+    assert not two.index().contains(digests).any()
+    assert cache.add_space(DESCRIPTION, 8) == one
+    assert [space.id for space in cache.spaces()] == sorted([one.id, two.id])
+    with pytest.raises(UsageFailure, match="int8.*" if one.id < two.id else ".*int8"):
+        cache.space()
+    assert cache.space(one.id[:6]) == one
+
+
+def test_a_part_moved_to_another_space_is_refused(tmp_path):
+    space = filled(tmp_path / "c", parts=1)
+    other = FeatureCache.open(tmp_path / "c").add_space({"backbone": "other"}, 8)
+    part = space.part_paths()[0]
+    part.rename(other.path / "parts" / part.name)
+    with pytest.warns(UserWarning, match="another feature space"):
+        assert len(other.index()) == 0
+
+
+def test_thousands_of_parts_use_the_list_and_need_it_not(tmp_path):
+    space = FeatureCache.create(tmp_path / "c").add_space(DESCRIPTION, 8)
+    digests, features = vectors(70)
+    for row in range(70):
+        space.append(digests[row : row + 1], features[row : row + 1])
+    assert len(space.index()) == 70
+    known = space.path / NAME
+    assert known.exists()
+    assert np.array_equal(space.index().read(digests), features)
+    known.write_bytes(known.read_bytes()[:-40])
+    assert np.array_equal(space.index().read(digests), features)
+
+
+def test_reading_goes_on_when_parts_are_compacted_meanwhile(tmp_path):
+    from cache.compact import compact
+
+    space = filled(tmp_path / "c")
+    digests, features = vectors(40)
+    index = space.index()
+    compact(FeatureCache.open(tmp_path / "c"), pytest.fail)
+    assert np.array_equal(index.read(digests), features)
+
+
+def test_a_run_under_way_lies_over_the_last_finished_one(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    old = space.table()
+    moved = Row(old[0].path, "b", old[0].digest, "cached")
+    with space.write_dataset("photos") as writer:
+        writer.append([moved])
+        assert space.table() == [moved, *old[1:]]
+        writer.append([old[1]])
+        writer.finish()
+    assert space.table(["photos"]) == [moved, old[1]]
+    assert len(list((space.path / "datasets").glob("*/*.h5"))) == 1
+    with pytest.raises(UsageFailure, match="there is no dataset cats"):
+        space.table(["cats"])
+
+
+def test_two_runs_of_a_dataset_at_once(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    rows = space.table()
+    first, second = space.write_dataset("photos"), space.write_dataset("photos")
+    first.append(rows[:2])
+    second.append(rows[2:])
+    first.finish()
+    assert space.table() == rows[:2]
+    second.append(rows[:2])
+    second.finish()
+    assert space.table() == [*rows[2:], *rows[:2]]
+
+
+texts = st.text(st.characters(exclude_categories=()), max_size=30)
+rows = st.builds(
+    Row,
+    path=texts,
+    label=st.none() | texts,
+    digest=st.just(b"") | st.binary(min_size=32, max_size=32).filter(any),
+    status=st.sampled_from(["cached", "rejected"]),
+    reason=texts,
+)
+
+
+@given(st.lists(rows, max_size=20))
+@settings(deadline=None, max_examples=60)
+def test_any_rows_round_trip(tmp_path_factory, written):
+    path = tmp_path_factory.mktemp("rows") / "rows.h5"
+    path.write_bytes(rows_image(written))
+    assert read_rows(path) == written
+
+
+def test_strange_names_round_trip(tmp_path):
+    strange = ["a\nb", "\udcff\udc80.jpg", "x" * 4000, "\u202egpj", "nul\0", "é", "", "\ud800"]
+    space = filled(tmp_path / "c")
+    with space.write_dataset("\udcff\n") as writer:
+        writer.append([Row(name, name, b"", "rejected", name) for name in strange])
+        writer.finish()
+    assert [row.path for row in space.table(["\udcff\n"])] == strange
+
+
+def test_notes_are_kept_and_replaced(tmp_path):
+    space = filled(tmp_path / "c")
+    space.write_note("parity", {"cosine": 0.9})
+    space.write_note("parity", {"cosine": 0.99})
+    assert space.notes() == {"parity": {"cosine": 0.99}}
+
+
+def test_what_is_no_cache_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    with pytest.raises(Failure, match="holds other things"):
+        FeatureCache.create(tmp_path / "photos")
+    with pytest.raises(Failure, match="is a file"):
+        FeatureCache.create(tmp_path / "photos" / "a.jpg")
+    with pytest.raises(Failure, match="is not a cache; make one"):
+        FeatureCache.open(tmp_path / "photos")
+
+
+def test_newer_formats_are_refused(tmp_path):
+    space = filled(tmp_path / "c", parts=1)
+    part = space.part_paths()[0]
+    with h5py.File(part, "r+") as file:
+        file.attrs["version"] = 2
+    with pytest.raises(Failure, match="format version 2, this release reads up to 1"):
+        space.index()
+    marker = tmp_path / "c" / "cache.json"
+    marker.write_text(json.dumps({"format": "onceover-cache", "version": 2}))
+    with pytest.raises(Failure, match="format version 2"):
+        FeatureCache.open(tmp_path / "c")
+
+
+def _crafted(space, make):
+    """Replace the space's part by one that `make(file, digests, features)` writes."""
+    path = space.part_paths()[0]
+    with h5py.File(path, "r") as file:
+        arrays = {name: file[name][()] for name in file}
+        attributes = dict(file.attrs)
+    with h5py.File(path, "w", libver="v110") as file:
+        file.attrs.update(attributes)
+        for name in ("digests", "checksums"):
+            file[name] = arrays[name]
+        make(file, arrays["features"])
+
+
+def _external_link(file, features):
+    with h5py.File(file.filename + ".other", "w") as other:
+        other["features"] = features
+    file["features"] = h5py.ExternalLink(file.filename + ".other", "features")
+
+
+def _external_storage(file, features):
+    files = [(__file__, 0, features.nbytes)]
+    file.create_dataset("features", features.shape, "<f4", external=files)
+
+
+def _virtual(file, features):
+    layout = h5py.VirtualLayout(features.shape, "<f4")
+    layout[:] = h5py.VirtualSource(__file__, "features", features.shape, "<f4")
+    file.create_virtual_dataset("features", layout)
+
+
+def _filtered(file, features):
+    file.create_dataset("features", data=features, compression="gzip")
+
+
+def _never_written(file, features):
+    file.create_dataset("features", (len(features), features.shape[1]), "<f4")
+
+
+def _soft_link(file, features):
+    file["mine"] = features
+    file["features"] = h5py.SoftLink("/mine")
+
+
+@pytest.mark.parametrize(
+    "make", [_external_link, _external_storage, _virtual, _filtered, _never_written, _soft_link]
+)
+def test_a_strangers_part_reads_no_other_file(tmp_path, make):
+    space = filled(tmp_path / "c", parts=1)
+    _crafted(space, make)
+    with pytest.warns(UserWarning, match="refused|no features of its own|not as large"):
+        assert len(space.index()) == 0
+
+
+def test_a_part_that_claims_more_than_it_holds_is_refused_before_memory_is_taken(tmp_path):
+    space = filled(tmp_path / "c", parts=1)
+    path = space.part_paths()[0]
+    path.write_bytes(image("part", {"space": space.id}, {"digests": np.zeros((4, 32), np.uint8)}))
+    with h5py.File(path, "r+", libver="v110") as file:
+        del file["digests"]
+        file.create_dataset("digests", (2**40, 32), np.uint8)
+    with pytest.warns(UserWarning, match="not as large as it says"):
+        assert len(space.index()) == 0
+
+
+def test_a_damaged_block_is_never_served_and_exactly_its_part_is_lost(tmp_path):
+    space = filled(tmp_path / "c", parts=2)
+    digests, features = vectors(20)
+    lost = next(p for p in space.part_paths() if features[0].tobytes() in p.read_bytes())
+    data = bytearray(lost.read_bytes())
+    data[data.find(features[0].tobytes()) + 3] ^= 1
+    lost.write_bytes(data)
+    index = space.index()
+    with pytest.raises(Damaged, match="run the extraction again"):
+        index.read(digests)
+    assert space.index().contains(digests).tolist() == [False] * 10 + [True] * 10
+    assert [p.name for p in (space.path / "damaged").iterdir()] == [lost.name]
+
+
+def test_a_damaged_table_is_not_served_and_the_next_run_replaces_it(tmp_path):
+    space = filled(tmp_path / "c")
+    rows_before = space.table()
+    segment = next((space.path / "datasets").glob("*/*.h5"))
+    segment.write_bytes(segment.read_bytes()[:-1])
+    with pytest.raises(Damaged, match="run the extraction of photos again"):
+        space.table()
+    with space.write_dataset("photos") as writer:
+        writer.append(rows_before)
+        writer.finish()
+    assert space.table() == rows_before
+
+
+def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
+    import errno
+    from pathlib import Path
+
+    space = filled(tmp_path / "c")
+    before = sorted(str(path) for path in (tmp_path / "c").rglob("*"))
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    digests, features = vectors(4, seed=5)
+    writes = [
+        lambda: space.append(digests, features),
+        lambda: space.write_dataset("photos").append(rows_of(digests)),
+        lambda: space.write_dataset("photos").finish(),
+        lambda: space.write_note("parity", {}),
+    ]
+    for write in writes:
+        with pytest.raises(OSError, match="No space left"):
+            write()
+    monkeypatch.undo()
+    after = sorted(str(path) for path in (tmp_path / "c").rglob("*"))
+    assert [path for path in after if not path.endswith("notes")] == before
+
+
+def _extract(path, seed):
+    space = FeatureCache.create(path).add_space(DESCRIPTION, 8)
+    digests, features = vectors(60)
+    index = space.index()
+    with space.write_dataset("photos") as writer:
+        for start in np.random.default_rng(seed).permutation(np.arange(0, 60, 5)):
+            chosen = slice(start, start + 5)
+            if not index.contains(digests[chosen]).all():
+                space.append(digests[chosen], features[chosen])
+            writer.append(rows_of(digests[chosen]))
+        writer.finish()
+
+
+def test_processes_at_once_give_what_one_gives(tmp_path):
+    spawned = multiprocessing.get_context("spawn")
+    processes = [spawned.Process(target=_extract, args=(tmp_path / "c", n)) for n in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    space = FeatureCache.open(tmp_path / "c").space()
+    digests, features = vectors(60)
+    assert np.array_equal(space.index().read(digests), features)
+    assert sorted(row.path for row in space.table()) == sorted(
+        r.path
+        for r in [row for start in range(0, 60, 5) for row in rows_of(digests[start : start + 5])]
+    )
