@@ -110,6 +110,8 @@ class Part:
             Damaged: a block is not what was written.
             FileNotFoundError: the part has been compacted away or set aside.
         """
+        if not len(rows):
+            return
         with opened(self.path, "part") as file:
             features = dataset(file, "features", "<f4", (len(self.digests), self.dimension))
             block = int(file.attrs["block"])

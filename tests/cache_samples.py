@@ -11,10 +11,13 @@ DESCRIPTION = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
 
 
 def vectors(count: int, dimension: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return seeded digests uint8 (count, 32) and post-ReLU features float32 (count, dimension)."""
-    rng = np.random.default_rng(seed)
-    digests = rng.integers(0, 256, (count, 32), dtype=np.uint8)
-    return digests, np.maximum(rng.standard_normal((count, dimension)), 0).astype(np.float32)
+    """Return seeded digests uint8 (count, 32) and post-ReLU features float32 (count, dimension).
+
+    Fewer are the first of more.
+    """
+    digests = np.random.default_rng([seed, 0]).integers(0, 256, (count, 32), dtype=np.uint8)
+    features = np.random.default_rng([seed, 1]).standard_normal((count, dimension))
+    return digests, np.maximum(features, 0).astype(np.float32)
 
 
 def rows_of(digests: np.ndarray) -> list[Row]:

@@ -1,0 +1,240 @@
+import json
+import os
+
+import h5py
+import numpy as np
+import pytest
+from cache_samples import DESCRIPTION, filled, rows_of, vectors
+
+from cache.__main__ import main
+from cache.maintenance import maintenance
+from cache.store import FeatureCache
+from cache.table import Row
+
+
+def result(capsys, *arguments, code=0):
+    assert main([*map(str, arguments), "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def files(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_info_says_what_is_there(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    space.write_note("parity", {"cosine": 0.99})
+    with space.write_dataset("more") as writer:
+        writer.append([Row("x.jpg", "a", b"", "rejected", "zero bytes")])
+    (space.path / "parts" / ".tmp-1").write_bytes(b"half")
+    info = result(capsys, "info", tmp_path / "c")
+    (found,) = info["spaces"]
+    assert (found["id"], found["rows"], found["parts"]) == (space.id, 40, 4)
+    assert found["notes"] == {"parity": {"cosine": 0.99}}
+    photos = {
+        "name": "photos",
+        "rows": 40,
+        "cached": 40,
+        "rejected": 0,
+        "classes": {"a": 20, "b": 20},
+    }
+    more = {"name": "more", "rows": 1, "cached": 0, "rejected": 1, "classes": {}}
+    assert found["datasets"] == [more, photos]
+    assert len(info["leftovers"]) == 1
+    assert main(["info", str(tmp_path / "c")]) == 0
+    assert "40 rows of 8 in 4 parts" in capsys.readouterr().out
+
+
+def test_an_absent_cache_is_one_line(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "none")]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "is not a cache" in captured.err
+
+
+def test_verify_names_and_sets_aside_the_damaged_part(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+    part = space.part_paths()[2]
+    part.write_bytes(part.read_bytes()[:-1] + b"\1")
+    report = result(capsys, "verify", tmp_path / "c", code=1)
+    assert [entry["path"] for entry in report["damaged"]] == [str(part)]
+    assert len(report["set_aside"]) == 1
+    assert len(space.index()) == 30
+    assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+
+
+def test_every_flipped_bit_is_found_and_none_served(tmp_path):
+    from cache.verify import verify
+
+    space = filled(tmp_path / "c", parts=2, rows=6)
+    space.write_dataset("photos").append(rows_of(vectors(3, seed=4)[0]))
+    targets = [*space.part_paths(), *(space.path / "datasets").glob("*/*.h5")]
+    digests, features = vectors(12)
+    table = space.table()
+    rng = np.random.default_rng(0)
+    for _ in range(int(os.environ.get("ONCEOVER_FLIPS", "60"))):
+        path = targets[rng.integers(len(targets))]
+        sound = path.read_bytes()
+        data = bytearray(sound)
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        path.write_bytes(data)
+        _nothing_false_is_served(space, digests, features, table)
+        for aside in (space.path / "damaged").glob("*"):  # what reading found, verify shall find
+            aside.rename(space.path / "parts" / aside.name)
+        assert list(verify(FeatureCache.open(tmp_path / "c")).damaged) == [str(path)]
+        for aside in (space.path / "damaged").glob("*"):
+            aside.unlink()
+        path.write_bytes(sound)
+
+
+def _nothing_false_is_served(space, digests, features, table):
+    """Read everything; what is given out must be what was written."""
+    from cache.failures import Failure
+
+    index = space.index(lambda _: None)
+    there = index.contains(digests)
+    try:
+        assert np.array_equal(index.read(digests[there]), features[there])
+    except Failure as failure:
+        assert "extraction" in str(failure) or "update" in str(failure)  # noqa: PT017
+    try:
+        assert space.table() == table
+    except Failure as failure:
+        assert "extraction" in str(failure) or "update" in str(failure)  # noqa: PT017
+
+
+def test_compact_makes_few_parts_of_the_same_rows(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=9)
+    digests, features = vectors(90)
+    space.append(digests[5:25], features[5:25])
+    (report,) = result(capsys, "compact", tmp_path / "c")["spaces"]
+    assert (report["parts_before"], report["parts_after"]) == (10, 1)
+    assert (report["rows_before"], report["rows_after"]) == (110, 90)
+    assert np.array_equal(space.index().read(digests), features)
+    before = files(tmp_path / "c")
+    result(capsys, "compact", tmp_path / "c")
+    assert files(tmp_path / "c") == before
+
+
+def test_compact_leaves_large_parts_alone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("cache.rewrite.TARGET_BYTES", 4 * 8 * 20)
+    monkeypatch.setattr("cache.compact.TARGET_BYTES", 4 * 8 * 20)
+    space = filled(tmp_path / "c", parts=3, rows=20)
+    large = set(space.part_paths())
+    digests, features = vectors(65)
+    for row in range(60, 65):
+        space.append(digests[[row, 0]], features[[row, 0]])
+    result(capsys, "compact", tmp_path / "c")
+    assert large < set(space.part_paths())
+    assert len(space.part_paths()) == 4
+    assert len(space.index()) == 65
+    assert np.array_equal(space.index().read(digests), features)
+
+
+def test_maintenance_is_one_at_a_time(tmp_path, capsys):
+    filled(tmp_path / "c")
+    with maintenance(tmp_path / "c"):
+        assert main(["compact", str(tmp_path / "c")]) == 1
+    assert "another compact, merge or gc is at work" in capsys.readouterr().err
+
+
+def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
+    ours, theirs = filled(tmp_path / "a", parts=2), filled(tmp_path / "b", parts=4)
+    theirs.write_note("parity", {"cosine": 1})
+    (theirs.path / "model.onnx").write_bytes(b"model")
+    other = FeatureCache.open(tmp_path / "b").add_space({"backbone": "other"}, 3)
+    other.append(*vectors(5, 3))
+    report = result(capsys, "merge", tmp_path / "a", tmp_path / "b")
+    assert report == {"parts": 3, "rows": 25, "datasets": 1}
+    digests, features = vectors(40)
+    assert np.array_equal(ours.index().read(digests), features)
+    assert sorted(r.digest for r in ours.table()) == sorted(map(bytes, digests))
+    assert ours.notes() == {"parity": {"cosine": 1}}
+    assert (ours.path / "model.onnx").read_bytes() == b"model"
+    assert len(FeatureCache.open(tmp_path / "a").spaces()) == 2
+    again = result(capsys, "merge", tmp_path / "a", tmp_path / "b")
+    assert again == {"parts": 0, "rows": 0, "datasets": 0}
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "a")]) == 2
+
+
+def test_merge_leaves_damaged_parts_out(tmp_path, capsys):
+    ours, theirs = filled(tmp_path / "a", parts=1), filled(tmp_path / "b", parts=3)
+    held = {path.name for path in ours.part_paths()}
+    part = next(path for path in theirs.part_paths() if path.name not in held)
+    part.write_bytes(part.read_bytes()[:-1] + b"\1")
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "left out" in capsys.readouterr().err
+    assert len(ours.index()) == 20
+
+
+def test_pack_is_plain_hdf5(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    with space.write_dataset("odd") as writer:
+        digest = bytes(vectors(1)[0][0])
+        writer.append(
+            [Row("\udcff\n", None, digest, "cached"), Row("z", "a", b"", "rejected", "no")]
+        )
+    out = tmp_path / "out.h5"
+    assert result(capsys, "pack", tmp_path / "c", out)["rows"] == 41
+    digests, features = vectors(40)
+    with h5py.File(out) as file:
+        assert file["features"].shape == (41, 8)
+        classes = file["classes"].asstr()[()].tolist()
+        order = {digest.tobytes(): n for n, digest in enumerate(digests)}
+        for number, digest in enumerate(file["digests"][()]):
+            assert np.array_equal(file["features"][number], features[order[digest.tobytes()]])
+        assert sorted(set(file["labels"][()])) == [-1, 0, 1]
+        assert classes == ["a", "b"]
+        assert "\udcff\n" in [path.decode("utf-8", "surrogatepass") for path in file["paths"]]
+    assert main(["pack", str(tmp_path / "c"), str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_gc_removes_what_no_dataset_uses_and_nothing_else(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    digests, features = vectors(40)
+    orphans = vectors(5, seed=3)
+    space.append(
+        np.concatenate([digests[:5], orphans[0]]), np.concatenate([features[:5], orphans[1]])
+    )
+    unused = FeatureCache.open(tmp_path / "c").add_space({"backbone": "unused"}, 8)
+    unused.append(*orphans)
+    (space.path / "parts" / ".tmp-1").write_bytes(b"half")
+    young = result(capsys, "gc", tmp_path / "c", "--yes")
+    assert not young["removed"]
+    assert main(["gc", str(tmp_path / "c"), "--min-age", "0"]) == 2
+    capsys.readouterr()
+    report = result(capsys, "gc", tmp_path / "c", "--yes", "--min-age", "0")
+    assert (report["spaces"], report["rows"], len(report["files"])) == ([unused.id], 5, 1)
+    assert np.array_equal(space.index().read(digests), features)
+    assert not space.index().contains(orphans[0]).any()
+    assert FeatureCache.open(tmp_path / "c").spaces() == [space]
+
+
+def test_a_read_only_cache_is_read(tmp_path, capsys):
+    if os.name == "nt" or os.geteuid() == 0:
+        pytest.skip("needs a user whom permissions bind (not root, not Windows)")
+    space = filled(tmp_path / "c")
+    for path in [tmp_path / "c", *(tmp_path / "c").rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert len(space.index()) == 40
+        assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+        assert main(["compact", str(tmp_path / "c")]) == 1
+    finally:
+        for path in [tmp_path / "c", *(tmp_path / "c").rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_options_stand_on_either_side(tmp_path, capsys):
+    filled(tmp_path / "c", parts=1)
+    assert main(["--json", "info", str(tmp_path / "c")]) == 0
+    assert json.loads(capsys.readouterr().out)["version"] == 1
+
+
+def test_a_space_is_chosen_where_there_are_several(tmp_path, capsys):
+    filled(tmp_path / "c", parts=1)
+    FeatureCache.open(tmp_path / "c").add_space({**DESCRIPTION, "layer": "first"}, 8)
+    assert main(["pack", str(tmp_path / "c"), str(tmp_path / "o.h5")]) == 2
+    assert "2 feature spaces" in capsys.readouterr().err
