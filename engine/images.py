@@ -1,30 +1,48 @@
 """Encoded bytes -> uint8 RGB pixels, or a reason why not.
 
 The rule, named by DECODE_RULE and part of the feature space:
-    content   JPEG, PNG, GIF, BMP, WebP or TIFF, told by the bytes and never by a name
+    content   one of `engine.formats.FORMATS`, told by the bytes and never by a name
     frames    the first of an animation
     scale     a JPEG is decoded at the smallest DCT scale (1/2, 1/4, 1/8) that leaves both sides at
               least twice the target's
-    EXIF      orientation applied
-    colour    grey, palette, CMYK and YCbCr -> RGB as Pillow does; 16-bit grey by its high byte;
-              transparency over white
-    resize    straight to the target, the aspect not kept (as Keras' `load_img`)
+    EXIF      orientation applied; colour profiles are not
+    colour    grey, palette, YCbCr and CMYK (inverted, as Adobe writes it) -> RGB as Pillow does;
+              16 bits by the high byte; 32-bit and floating-point greys are rejected, for nothing
+              says what is white
+    resize    straight to the target, the aspect not kept (as Keras' `load_img`), with Pillow's
+              antialiasing for all but nearest
+    alpha     over white; colours are weighted by their opacity in the resize
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
-DECODE_RULE = "pillow-dct2x-exif-white/1"
+from engine.formats import FORMATS, HEAD_BYTES, image_format
+from engine.jpeg import read_jpeg
+from engine.orientation import orientation, turned, upright
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+DECODE_RULE = "pillow-dct2x-exif-white/2"
 
-# Above this an image is taken for a decompression bomb: 178,956,970 pixels is where Pillow itself
-# raises (twice its MAX_IMAGE_PIXELS); an RGB image of that size takes 0.5 GB.
-MAX_PIXELS = 178_956_970
+# Above these an image is taken for a decompression bomb. MAX_PIXELS (at the scale that is decoded)
+# is where Pillow warns; MAX_JPEG_PIXELS lets the 200-megapixel photographs of telephones through,
+# which the DCT scale makes small. No JPEG has a longer side than MAX_SIDE.
+MAX_PIXELS = 89_478_485
+MAX_JPEG_PIXELS = 2**28
+MAX_SIDE = 65_535
+
+# Pixels times scans of a progressive JPEG: a small file can ask for thousands of passes.
+MAX_SCANNED_PIXELS = 2**35
 
 INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
     {
@@ -34,8 +52,6 @@ INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
         "lanczos": Image.Resampling.LANCZOS,
     }
 )
-
-_ORIENTATION = 0x0112
 
 
 class Rejected(Exception):
@@ -47,56 +63,127 @@ class Rejected(Exception):
 
 
 def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Return the pixels of an encoded image, uint8 (height, width, 3) RGB.
+    """Return the pixels of an encoded image, uint8 (height, width, 3) RGB, maybe read-only.
 
     size: (height, width).
     interpolation: a key of INTERPOLATIONS.
 
-    May be called by several threads at once. Raises Rejected, and nothing else, for any bytes.
+    May be called by several threads at once; Pillow decodes and resizes without the GIL.
+
+    Raises:
+        Rejected: and nothing else, whatever the bytes.
     """
+    resampling = INTERPOLATIONS[interpolation]
     if not data:
         raise Rejected("the file is empty")
+    form = image_format(data[:HEAD_BYTES])
+    if form is None:
+        raise Rejected(f"not an image of a known format ({', '.join(FORMATS)})")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _pixels(image, size, INTERPOLATIONS[interpolation])
-    except Image.UnidentifiedImageError:
-        raise Rejected(f"not an image of a known format ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError:
-        raise Rejected("too many pixels") from None
+        image = _jpeg(data, size) if form == "JPEG" else _loaded(data, form)
+        return _pixels(image, size, resampling)
+    except Rejected:
+        raise
     except MemoryError:
         raise Rejected("too large to decode in the memory there is") from None
     except Exception as error:
-        raise Rejected(f"damaged image: {_one_line(error)}") from error
+        # Pillow raises SyntaxError, OSError, ValueError, struct.error, IndexError, ... on damage.
+        raise Rejected(f"damaged {form}: {_one_line(error)}") from error
+
+
+def _jpeg(data: bytes, size: tuple[int, int]) -> Image.Image:
+    """Return an upright JPEG at a reduced scale."""
+    jpeg = read_jpeg(data)
+    # The class itself: `Image.open` would warn about sizes, and take some photographs for MPO,
+    # which has no reduced scale.
+    image = JpegImageFile(io.BytesIO(jpeg.data))
+    _check_size(image, MAX_JPEG_PIXELS)
+    if image.width * image.height * jpeg.scans > MAX_SCANNED_PIXELS:
+        raise Rejected(f"too many passes over the pixels ({jpeg.scans} scans)")
+    height, width = size
+    value = orientation(jpeg.exif)
+    image.draft(None, (2 * height, 2 * width) if turned(value) else (2 * width, 2 * height))
+    _check_size(image, MAX_PIXELS)
+    image.load()
+    return _upright(image, value)
+
+
+def _loaded(data: bytes, form: str) -> Image.Image:
+    """Return an upright image of another format."""
+    image = _OPENERS[form](io.BytesIO(data))
+    _check_size(image, MAX_PIXELS)
+    image.load()
+    if form == "TIFF":
+        return image  # Pillow turns a TIFF while it loads it
+    # After the load: the EXIF of a PNG may come behind its pixels.
+    exif = image.info.get("exif")
+    return _upright(image, orientation(exif) if isinstance(exif, bytes) else 1)
+
+
+def _avif(file: io.BytesIO) -> ImageFile:
+    try:
+        from PIL.AvifImagePlugin import SUPPORTED, AvifImageFile
+    except ImportError:  # before Pillow 11.3
+        SUPPORTED = False
+    if not SUPPORTED:
+        raise Rejected("AVIF, which this build of Pillow does not decode")
+    return AvifImageFile(file)
+
+
+_OPENERS: Mapping[str, Callable[[io.BytesIO], ImageFile]] = MappingProxyType(
+    {
+        "PNG": PngImageFile,
+        "GIF": GifImageFile,
+        "BMP": BmpImageFile,
+        "WEBP": WebPImageFile,
+        "TIFF": TiffImageFile,
+        "AVIF": _avif,
+    }
+)
+
+
+def _check_size(image: Image.Image, pixels: int) -> None:
+    if image.width * image.height > pixels or max(image.size) > MAX_SIDE:
+        raise Rejected(f"too many pixels ({image.width} x {image.height})")
+
+
+def _upright(image: Image.Image, value: int) -> Image.Image:
+    method = upright(value)
+    return image if method is None else image.transpose(method)
 
 
 def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> np.ndarray:
-    if image.width * image.height > MAX_PIXELS:
-        raise Rejected(f"too many pixels ({image.width} x {image.height})")
-    height, width = size
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    if image.format == "JPEG":
-        # An orientation of 5 to 8 turns the image by 90 degrees after it is decoded.
-        wanted = (2 * height, 2 * width) if orientation in (5, 6, 7, 8) else (2 * width, 2 * height)
-        image.draft(None, wanted)
-    image.load()
-    if orientation != 1:
-        image = ImageOps.exif_transpose(image)
-    rgb = _rgb(image).resize((width, height), resampling)
-    return np.asarray(rgb)
+    box = (size[1], size[0])
+    image = _eight_bits(image)
+    if image.has_transparency_data:
+        # RGBa is RGBA with the colours multiplied by alpha: resized so, a transparent pixel's
+        # colour has no weight, and what alpha lacks is white.
+        image = image if image.mode == "RGBa" else image.convert("RGBA").convert("RGBa")
+        scaled = np.asarray(image.resize(box, resampling))
+        white = np.subtract(255, scaled[..., 3:], dtype=np.uint8)
+        # Bicubic and Lanczos may overshoot, so that the sum is not bounded by 255.
+        over_white: np.ndarray = white + np.minimum(scaled[..., :3], 255 - white)
+        return over_white
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image.resize(box, resampling).convert("RGB"))
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return a 16-bit grey image with the high byte of each pixel; others as they are."""
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG")
+    if not sixteen:
+        if image.mode in ("I", "F"):
+            raise Rejected("32-bit or floating-point pixels, of which nothing says what is white")
         return image
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit grey, which Pillow would clip at 255 instead of scaling.
-        grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8
-        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        transparent = image.convert("RGBA")
-        white = Image.new("RGBA", transparent.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, transparent).convert("RGB")
-    return image.convert("RGB")
+    grey = np.asarray(image)
+    high = (grey >> 8).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        high[grey == transparent] = 255
+    return Image.fromarray(high)
 
 
 def _one_line(error: Exception) -> str:
