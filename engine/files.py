@@ -24,7 +24,7 @@ class FolderSource(Source):
 
     def __init__(self, path: Path) -> None:
         names, ignored = [], 0
-        for name in _walk(path, "", frozenset()):
+        for name in _walk(path):
             if is_sample(name, partial(_head, path / name)):
                 names.append(name)
             else:
@@ -39,27 +39,29 @@ class FolderSource(Source):
         """Do nothing: no file stays open."""
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[_Identity]) -> Iterator[str]:
-    """Yield the paths of all files below a folder, with `/`.
-
-    above: which folders this one lies in.
-    """
-    try:
-        status = folder.stat()
-        here = (status.st_dev, status.st_ino)
-        if here in above:
-            return
-        with os.scandir(folder) as entries:
-            listed = [(entry.name, entry.is_dir()) for entry in entries]
-    except OSError as error:
-        raise Failure(
-            f"{printable(str(folder))} cannot be listed: {error.strerror}; make it readable"
-        ) from error
-    for name, is_folder in listed:
-        if is_folder:
-            yield from _walk(folder / name, f"{prefix}{name}/", above | {here})
-        else:
-            yield prefix + name
+def _walk(top: Path) -> Iterator[str]:
+    """Yield the paths of all files below a folder, with `/`."""
+    # Folders to list: each with its path below `top`, and the identities of those it lies in.
+    pending: list[tuple[Path, str, frozenset[_Identity]]] = [(top, "", frozenset())]
+    while pending:
+        folder, prefix, above = pending.pop()
+        try:
+            status = folder.stat()
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                continue
+            with os.scandir(folder) as entries:
+                listed = [(entry.name, entry.is_dir()) for entry in entries]
+        except OSError as error:
+            shown = printable(str(folder))
+            raise Failure(
+                f"{shown} cannot be listed: {error.strerror}; make it readable"
+            ) from error
+        for name, is_folder in listed:
+            if is_folder:
+                pending.append((folder / name, f"{prefix}{name}/", above | {here}))
+            else:
+                yield prefix + name
 
 
 def _head(path: Path) -> bytes:
@@ -138,7 +140,7 @@ def _rows(path: Path) -> list[Sample]:
                     )
                 samples.append(Sample(name, label or None))
     except csv.Error as error:
-        raise Failure(f"{shown}, line {rows.line_num}: no valid CSV: {error}") from error
+        raise Failure(f"{shown}, after line {rows.line_num}: no valid CSV: {error}") from error
     except UnicodeDecodeError as error:
         raise Failure(f"{shown} is not in UTF-8; save it as UTF-8: {error.reason}") from error
     except OSError as error:

@@ -22,9 +22,13 @@ def is_sample(name: str, head: Callable[[], bytes]) -> bool:
     head: gives its first HEAD_BYTES bytes; not called where the name tells.
     """
     *folders, base = components(name)
-    if base.startswith("._") or any(f.startswith(".") or f in _SYSTEM for f in folders):
+    if base.startswith("._") or any(map(_passed_over, folders)):
         return False
     return has_image_name(base) or image_format(head()[:HEAD_BYTES]) is not None
+
+
+def _passed_over(folder: str) -> bool:
+    return folder in _SYSTEM or (folder.startswith(".") and folder != "..")
 
 
 def labelled(names: Iterable[str]) -> list[Sample]:
