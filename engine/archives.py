@@ -160,7 +160,8 @@ def _check_count(path: Path, members: int) -> None:
 
 def _damaged(path: Path, reason: str) -> Failure:
     return Failure(
-        f"{printable(str(path))} is a damaged archive; get it again: {printable(reason)}"
+        f"{printable(str(path))} is no sound archive: {printable(reason)}; "
+        "get it again, or unpack it and give the folder"
     )
 
 

@@ -42,7 +42,10 @@ MAX_JPEG_PIXELS = 2**28
 MAX_SIDE = 65_535
 
 # Pixels times scans of a progressive JPEG: a small file can ask for thousands of passes.
-MAX_SCANNED_PIXELS = 2**35
+MAX_SCANNED_PIXELS = 2**33
+
+# Of a run-length encoded BMP, which Pillow decodes in Python; two bytes of it can be a whole row.
+MAX_RLE_PIXELS = 2**22
 
 INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
     {
@@ -84,6 +87,8 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
         return _pixels(image, size, resampling)
     except Rejected:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Rejected("too many pixels") from None  # what a format finds out for itself
     except MemoryError:
         raise Rejected("too large to decode in the memory there is") from None
     except Exception as error:
@@ -111,7 +116,8 @@ def _jpeg(data: bytes, size: tuple[int, int]) -> Image.Image:
 def _loaded(data: bytes, form: str) -> Image.Image:
     """Return an upright image of another format."""
     image = _OPENERS[form](io.BytesIO(data))
-    _check_size(image, MAX_PIXELS)
+    run_lengths = bool(image.tile) and image.tile[0][0] == "bmp_rle"
+    _check_size(image, MAX_RLE_PIXELS if run_lengths else MAX_PIXELS)
     image.load()
     if form == "TIFF":
         return image  # Pillow turns a TIFF while it loads it
@@ -158,7 +164,10 @@ def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
     if image.has_transparency_data:
         # RGBa is RGBA with the colours multiplied by alpha: resized so, a transparent pixel's
         # colour has no weight, and what alpha lacks is white.
-        image = image if image.mode == "RGBa" else image.convert("RGBA").convert("RGBa")
+        if image.mode not in ("RGBA", "RGBa"):
+            image = image.convert("RGBA")
+        if image.mode == "RGBA":
+            image = image.convert("RGBa")
         scaled = np.asarray(image.resize(box, resampling))
         white = np.subtract(255, scaled[..., 3:], dtype=np.uint8)
         # Bicubic and Lanczos may overshoot, so that the sum is not bounded by 255.
@@ -168,7 +177,8 @@ def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    return np.asarray(image.resize(box, resampling).convert("RGB"))
+    resized = np.asarray(image.resize(box, resampling))
+    return resized if image.mode == "RGB" else np.repeat(resized[..., None], 3, axis=2)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

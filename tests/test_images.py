@@ -314,6 +314,22 @@ def test_bombs_are_rejected_before_they_are_decoded():
     assert "too many pixels" in reason(bytes(bitmap))
 
 
+def run_length_bitmap(width, height, runs):
+    image = Image.new("P", (4, 4))
+    image.putpalette([channel for n in range(256) for channel in (n, 255 - n, 7)])
+    data = bytearray(encoded(image, "BMP"))
+    data[18:26] = struct.pack("<ll", width, height)
+    data[30:34] = struct.pack("<L", 1)
+    return bytes(data[: struct.unpack_from("<L", data, 10)[0]]) + runs
+
+
+def test_run_length_bitmaps():
+    runs = b"\x02\x05\0\0\x02\x09\0\1"  # the lowest row first
+    pixels = decode(run_length_bitmap(2, 2, runs), (2, 2), "nearest")
+    assert pixels.tolist() == [[[9, 246, 7]] * 2, [[5, 250, 7]] * 2]
+    assert "too many pixels" in reason(run_length_bitmap(65535, 1365, b"\1\0\0\0" * 9))
+
+
 def test_a_progressive_jpeg_of_too_many_scans_is_rejected(monkeypatch):
     data = encoded(picture(), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")
