@@ -17,6 +17,7 @@ class Index:
     """A snapshot of the features that a space holds. Never changes; any threads may use it.
 
     Where another process has compacted the parts since, reading goes on with the new ones.
+    dimension: floats a feature.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Index:
         """Index parts whose digests were read. refresh: gives a newer snapshot."""
         self._parts = parts
         self._refresh = refresh
-        self._dimension = dimension
+        self.dimension = dimension
         empty = np.empty((0, 32), np.uint8)
         digests = np.concatenate([empty, *(part.digests for part in parts)])
         part = np.repeat(np.arange(len(parts)), [len(p.digests) for p in parts])
@@ -63,6 +64,17 @@ class Index:
     def contains(self, digests: np.ndarray) -> np.ndarray:
         """Return for each digest, uint8 (N, 32), whether its feature is there: bool (N,)."""
         return self._find(digests) >= 0
+
+    def disk_order(self, digests: np.ndarray) -> np.ndarray:
+        """Return the order, int (N,), in which digests, uint8 (N, 32), lie on disk.
+
+        Reading them in that order, some at a time, reads each block of a part about once.
+
+        Raises:
+            Failure: one of them is not there.
+        """
+        places = self._places(digests)
+        return np.lexsort((self._row[places], self._part[places]))
 
     def read(self, digests: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """Return the features, float32 (N, D), of digests, uint8 (N, 32), in their order.
@@ -103,15 +115,20 @@ class Index:
                     yield part.digests[rows[positions]], features
             start = end
 
-    def _read(self, digests: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    def _places(self, digests: np.ndarray) -> np.ndarray:
+        """Return each digest's place in the sorted arrays. Failure if one is not there."""
         places = self._find(digests)
         if (places < 0).any():
             raise Failure(
                 f"{(places < 0).sum()} of {len(places)} features are not in the cache; "
                 "run the extraction again"
             )
+        return places
+
+    def _read(self, digests: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+        places = self._places(digests)
         if out is None:
-            out = np.empty((len(places), self._dimension), np.float32)
+            out = np.empty((len(places), self.dimension), np.float32)
         order = np.lexsort((self._row[places], self._part[places]))
         parts = self._part[places][order]
         starts = np.flatnonzero(np.diff(parts, prepend=-1))

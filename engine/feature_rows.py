@@ -1,0 +1,113 @@
+"""Features of one side of a split, in memory or read from the cache again at each pass."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cache.failures import Failure
+from cache.index import Index
+from cache.printable import printable
+
+# Neighbours on disk that are read together: large enough that a block of the cache (1 MiB) is
+# seldom read for a few rows, small enough that many such runs are mixed in one block of rows.
+_RUN_BYTES = 8 * 2**20
+
+# Rows whose finiteness is checked at a time: a small temporary array.
+_CHECKED = 1024
+
+
+class FeatureRows(Protocol):
+    """Features with their labels, handed out block by block."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The classes, int64 (N,)."""
+
+    @property
+    def dimension(self) -> int:
+        """Floats a feature."""
+
+    def blocks(
+        self, rng: np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (positions int (M,), features float32 (M, D)): each row once.
+
+        The features are overwritten by the next block's. rng: shuffles which rows share a block
+        and the order of blocks, but not the rows inside one.
+        """
+
+
+@dataclass(frozen=True)
+class LoadedRows:
+    """Rows in memory: features float32 (N, D), labels int64 (N,). One block."""
+
+    features: np.ndarray
+    labels: np.ndarray
+
+    @property
+    def dimension(self) -> int:
+        """Floats a feature."""
+        return int(self.features.shape[1])
+
+    def blocks(
+        self, rng: np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield all rows at once, see FeatureRows."""
+        del rng  # with one block there is nothing to shuffle
+        yield np.arange(len(self.labels)), self.features
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows in the cache, read at each pass in about the order in which they lie on disk.
+
+    index: where they are. digests: uint8 (N, 32). labels: int64 (N,). paths: N names, for
+    messages. block: how many rows are in memory at a time.
+    """
+
+    index: Index
+    digests: np.ndarray
+    labels: np.ndarray
+    paths: Sequence[str]
+    block: int
+
+    @property
+    def dimension(self) -> int:
+        """Floats a feature."""
+        return self.index.dimension
+
+    def blocks(
+        self, rng: np.random.Generator | None = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield blocks of rows, see FeatureRows. Failure if a feature is not finite."""
+        order = self.index.disk_order(self.digests)
+        run = max(1, min(self.block, _RUN_BYTES // (4 * self.dimension)))
+        runs = [order[start : start + run] for start in range(0, len(order), run)]
+        if rng is not None:
+            order = np.concatenate([runs[number] for number in rng.permutation(len(runs))])
+        buffer = np.empty((min(self.block, len(order)), self.dimension), np.float32)
+        for start in range(0, len(order), self.block):
+            positions = order[start : start + self.block]
+            features = buffer[: len(positions)]
+            self.index.read(self.digests[positions], out=features)
+            _check_finite(features, [self.paths[position] for position in positions])
+            yield positions, features
+
+    def load(self) -> LoadedRows:
+        """Read all rows into memory, in their order. Failure if a feature is not finite."""
+        features = self.index.read(self.digests)
+        _check_finite(features, self.paths)
+        return LoadedRows(features, self.labels)
+
+
+def _check_finite(features: np.ndarray, paths: Sequence[str]) -> None:
+    for start in range(0, len(features), _CHECKED):
+        block = features[start : start + _CHECKED]
+        if not np.isfinite(block).all():
+            row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
+            raise Failure(
+                f"the features of {printable(paths[row])} are not finite; the backbone's weights "
+                "or preprocessing do not fit, so extract with others"
+            )

@@ -1,0 +1,110 @@
+"""Cache -> head.
+
+python -m engine.fit_head --cache DIR
+"""
+
+import argparse
+import sys
+
+from cache.command import Console, command_parser, run_command
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = command_parser(
+        "python -m engine.fit_head",
+        "Train a softmax head on the features of a cache; write it with its metrics.",
+        "python -m engine.fit_head --cache pets",
+    )
+    parser.add_argument("--cache", required=True, metavar="DIR", help="where the features are")
+    parser.add_argument(
+        "--space",
+        metavar="ID",
+        help="which features, by the beginning of an id (default: the only)",
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME",
+        help="which source's images; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--split",
+        type=_percentages,
+        default=(70, 15, 15),
+        metavar="A/B/C",
+        help="percentages of train, validation and test (default: 70/15/15)",
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="S", help="of split and solver (default: 0)"
+    )
+    parser.add_argument(
+        "--solver",
+        choices=["lbfgs", "adam"],
+        default="lbfgs",
+        help="lbfgs chooses its L2 strength by validation; adam is the tutorial's recipe and takes "
+        "caches larger than memory (default: lbfgs)",
+    )
+    parser.add_argument("--epochs", type=_count, default=10, metavar="N", help="adam's; 10")
+    parser.add_argument("--batch-size", type=_count, default=128, metavar="N", help="adam's; 128")
+    parser.add_argument(
+        "--memory",
+        type=_count,
+        default=1024,
+        metavar="MIB",
+        help="features that adam holds in memory; more are read block by block (default: 1024)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: heads/NAME in the cache")
+    return run_command(parser, _fit_head, argv)
+
+
+def _percentages(text: str) -> tuple[int, int, int]:
+    parts = text.split("/")
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text} is not three whole percentages, as in 70/15/15")
+    train, validation, test = map(int, parts)
+    if train + validation + test != 100 or 0 in (train, validation, test):
+        raise argparse.ArgumentTypeError(f"{text} is not three parts of 100, each above 0")
+    return train, validation, test
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
+    from engine.fit_output import summary, write_fit
+    from engine.fitting import FitOptions, fit
+    from engine.solving import SolverOptions
+
+    options = FitOptions(
+        cache=arguments.cache,
+        space=arguments.space,
+        datasets=arguments.dataset,
+        percentages=arguments.split,
+        seed=arguments.seed,
+        solver=SolverOptions(
+            solver=arguments.solver,
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            seed=arguments.seed,
+            memory=arguments.memory * 2**20,
+        ),
+    )
+    result = fit(options, console.say, console.warn)
+    out = write_fit(result, arguments.out)
+    console.result({**result.payload(), "out": str(out)}, summary(result, out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
