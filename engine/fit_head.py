@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; return its exit code."""
     parser = command_parser(
         "python -m engine.fit_head",
-        "Train a softmax head on the features of a cache; write it with its metrics.",
+        "Train a softmax head on the features of a cache; write it with its metrics and a report.",
         "python -m engine.fit_head --cache pets",
     )
     parser.add_argument("--cache", required=True, metavar="DIR", help="where the features are")
@@ -55,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         help="features that adam holds in memory; more are read block by block (default: 1024)",
     )
     parser.add_argument("--out", metavar="DIR", help="default: heads/NAME in the cache")
+    parser.add_argument("--no-report", action="store_true", help="write no report.html")
     return run_command(parser, _fit_head, argv)
 
 
@@ -102,7 +103,7 @@ def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
         ),
     )
     result = fit(options, console.say, console.warn)
-    out = write_fit(result, arguments.out)
+    out = write_fit(result, arguments.out, report=not arguments.no_report)
     console.result({**result.payload(), "out": str(out)}, summary(result, out))
 
 

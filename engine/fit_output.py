@@ -19,11 +19,11 @@ from engine.head import FILE_NAME
 _NAMED = 10
 
 
-def write_fit(fit: Fit, out: str | None) -> Path:
-    """Write `head.npz` and `metrics.json`; return their folder.
+def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
+    """Write `head.npz`, `metrics.json` and, if asked, `report.html`; return their folder.
 
     Each file appears whole or not at all; `metrics.json` names the head that it belongs to by
-    its SHA-256.
+    its SHA-256. A report of an earlier head does not stay beside a new one.
 
     out: None for a folder in the cache, see `default_folder`.
 
@@ -36,9 +36,15 @@ def write_fit(fit: Fit, out: str | None) -> Path:
         raise Failure(f"{folder} is a file; give --out a folder")
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_image()
+    page = folder / "report.html"
+    page.unlink(missing_ok=True)
     write_whole(folder / FILE_NAME, head)
     record = {**metrics(fit), "head_sha256": hashlib.sha256(head).hexdigest()}
     write_whole(folder / "metrics.json", (json.dumps(record, indent=1) + "\n").encode("ascii"))
+    if report:
+        from engine.report import report_page
+
+        write_whole(page, report_page(fit).encode("utf-8"))
     return folder
 
 
@@ -63,7 +69,7 @@ def metrics(fit: Fit) -> dict[str, Any]:
         "space_description": dict(fit.space.description),
         "seed": fit.options.seed,
         "percentages": list(fit.options.percentages),
-        "datasets": list(fit.options.datasets or fit.space.datasets()),
+        "datasets": fit.datasets,
         "images": {
             "used": len(dataset.labels),
             "per_class": dataset.counts.tolist(),

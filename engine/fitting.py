@@ -54,6 +54,11 @@ class Fit:
     chosen: dict[str, Any]
     seconds: float
 
+    @property
+    def datasets(self) -> list[str]:
+        """The names of the datasets that the images are from."""
+        return list(self.options.datasets or self.space.datasets())
+
     def payload(self) -> dict[str, Any]:
         """Return the JSON object of `--json`, but for where the head was written."""
         train, validation, test = self.scores

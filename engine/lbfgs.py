@@ -75,31 +75,32 @@ class _State:
         self._theta = np.zeros((features.shape[1] + 1, classes))
         self._theta[-1] = np.log(np.bincount(labels, minlength=classes) / len(labels))
         self._logits = np.tile(self._theta[-1], (len(labels), 1))
+        self._logs = log_softmax(self._logits)
+        self._gradient = self._loss_gradient()
         # Changes of the loss' gradient alone: that of the penalty is l2 times the step, so the
         # curvature that one strength has learnt serves the next exactly.
         self._pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_PAIRS)
 
     def solve(self, l2: float, tolerance: float) -> Solution:
-        gradient = self._loss_gradient()
-        objective = np.inf
+        """Go on from the present parameters to the optimum of a strength."""
         converged = False
-        iteration = 0
-        while iteration < _ITERATIONS:
-            total = gradient + l2 * _weights_only(self._theta)
-            direction = self._direction(total, l2)
-            promise = -0.5 * float(np.vdot(total, direction))
+        iterations = 0
+        while iterations < _ITERATIONS:
+            gradient = self._gradient + l2 * _weights_only(self._theta)
+            direction = self._direction(gradient, l2)
+            promise = -0.5 * float(np.vdot(gradient, direction))
             if promise <= tolerance and self._pairs:
                 converged = True
                 break
-            step, objective = self._line_search(direction, l2)
-            if step == 0:  # at the limit of the arithmetic
+            step = self._line_search(direction, l2)
+            if not step:  # at the limit of the arithmetic
                 break
-            iteration += 1
-            previous, gradient = gradient, self._loss_gradient()
-            self._pairs.append((np.float32(step) * direction, gradient - previous))
-        if not iteration:
-            objective = self._objective(self._logits, l2)
-        return Solution(l2, self._theta[:-1], self._theta[-1], objective, iteration, converged)
+            iterations += 1
+            previous, self._gradient = self._gradient, self._loss_gradient()
+            self._pairs.append((np.float32(step) * direction, self._gradient - previous))
+        weights, biases = self._theta[:-1], self._theta[-1]
+        objective = self._loss(self._logs) + l2 / 2 * float(np.vdot(weights, weights))
+        return Solution(l2, weights, biases, objective, iterations, converged)
 
     def _times(self, direction: np.ndarray) -> np.ndarray:
         """Return the change of the logits, float64 (N, C), along a direction (D + 1, C).
@@ -109,9 +110,12 @@ class _State:
         first = np.asarray(_product(self._features, direction[:-1, :-1]), np.float64)
         return np.asarray(np.column_stack([first, -first.sum(axis=1)]) + direction[-1])
 
+    def _loss(self, logs: np.ndarray) -> float:
+        return float(losses(logs, self._labels).mean())
+
     def _loss_gradient(self) -> np.ndarray:
         """Return the gradient of the mean loss, without the penalty: float32 (D + 1, C)."""
-        slopes = residuals(log_softmax(self._logits), self._labels)
+        slopes = residuals(self._logs, self._labels)
         first = _product(self._features.T, slopes[:, :-1].astype(np.float32))
         weights = np.column_stack([first, -first.sum(axis=1)])
         return np.vstack([weights, slopes.sum(axis=0)]).astype(np.float32)
@@ -140,54 +144,47 @@ class _State:
             direction += (factor - np.float32(np.vdot(change, direction) / curvature)) * step
         return direction
 
-    def _line_search(self, direction: np.ndarray, l2: float) -> tuple[float, float]:
-        """Go along a direction to about its least objective; return the step and the objective.
+    def _line_search(self, direction: np.ndarray, l2: float) -> float:
+        """Go along a direction to about its least objective; return the step, 0 if there is none.
 
-        Newton's method on the convex function of the step, kept inside a bracket. A step of 0:
-        no descent could be found.
+        Newton's method on the convex function of the step, kept inside a bracket.
         """
         change = self._times(direction)
         weights, along = self._theta[:-1], direction[:-1].astype(np.float64)
-        penalties = l2 * np.array([np.vdot(weights, along), np.vdot(along, along)])
-        start = self._objective(self._logits, l2)
+        # The penalty along the direction is tilt * step + bend / 2 * step ** 2 above its start.
+        tilt, bend = l2 * float(np.vdot(weights, along)), l2 * float(np.vdot(along, along))
         low, high, step = 0.0, np.inf, 0.0
-        first_slope, curvature = self._slope(self._logits, change, penalties, 0)
-        if first_slope >= 0:
-            return 0.0, start
-        slope = first_slope
+        start, (slope, curvature) = self._loss(self._logs), self._slope(self._logs, change)
+        flat = _SLOPE * -(slope + tilt)
+        if flat <= 0:
+            return 0.0
         for _ in range(_TRIALS):
-            trial = step - slope / curvature
+            trial = step - (slope + tilt + bend * step) / (curvature + bend)
             if not low < trial < high:
                 trial = 2 * low + 1 if np.isinf(high) else (low + high) / 2
             step = trial
-            moved = self._logits + step * change
-            slope, curvature = self._slope(moved, change, penalties, step)
-            low, high = (step, high) if slope < 0 else (low, step)
-            if abs(slope) > _SLOPE * -first_slope:
-                continue
-            objective = self._objective(moved, l2, step * penalties[0] + step**2 / 2 * penalties[1])
-            if objective < start:
+            logits = self._logits + step * change
+            logs = log_softmax(logits)
+            slope, curvature = self._slope(logs, change)
+            total = slope + tilt + bend * step
+            low, high = (step, high) if total < 0 else (low, step)
+            gained = start - self._loss(logs) - tilt * step - bend / 2 * step**2
+            if abs(total) <= flat and gained > 0:
                 self._theta += step * direction.astype(np.float64)
-                self._logits = moved
-                return step, objective
-        return 0.0, start
+                self._logits, self._logs = logits, logs
+                return step
+        return 0.0
 
-    def _slope(
-        self, logits: np.ndarray, change: np.ndarray, penalties: np.ndarray, step: float
-    ) -> tuple[float, float]:
-        """Return the first two derivatives of the objective by the step."""
-        probabilities = np.exp(log_softmax(logits))
-        expected = (probabilities * change).sum(axis=1)
+    def _slope(self, logs: np.ndarray, change: np.ndarray) -> tuple[float, float]:
+        """Return the first two derivatives of the mean loss by the step."""
+        probabilities = np.exp(logs)
+        products = probabilities * change
+        expected = products.sum(axis=1)
         actual = change[np.arange(len(change)), self._labels]
-        spread = (probabilities * change**2).sum(axis=1) - expected**2
-        slope = (expected - actual).mean() + penalties[0] + step * penalties[1]
-        return float(slope), float(max(spread.mean(), 0) + penalties[1] + np.finfo(float).tiny)
-
-    def _objective(self, logits: np.ndarray, l2: float, added: float = 0.0) -> float:
-        """Return the objective, in nats; added: penalty beyond that of the current weights."""
-        weights = self._theta[:-1]
-        loss = losses(log_softmax(logits), self._labels).mean()
-        return float(loss + l2 / 2 * np.vdot(weights, weights) + added)
+        spread = np.einsum("ij,ij->", products, change) - np.vdot(expected, expected)
+        # Above 0, so that a step divides by it where rounding has eaten it up.
+        curvature = max(float(spread) / len(change), float(np.finfo(float).tiny))
+        return float((expected - actual).mean()), curvature
 
 
 def _weights_only(parameters: np.ndarray) -> np.ndarray:

@@ -117,12 +117,17 @@ def _bytes(sides: Sequence[StoredRows]) -> int:
     return sum(4 * rows.dimension * len(rows.labels) for rows in sides)
 
 
+def installed_memory() -> int | None:
+    """Return the machine's memory in bytes; None on Windows, which does not promise too much."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _check_memory(needed: int) -> None:
     """Refuse what the machine cannot hold, before its kernel ends the process half-way."""
-    if not hasattr(os, "sysconf"):  # Windows refuses by itself: a MemoryError
-        return
-    installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > installed:
+    installed = installed_memory()
+    if installed is not None and needed > installed:
         raise Failure(
             f"lbfgs needs {needed / 2**30:.1f} GiB for these features and the machine has "
             f"{installed / 2**30:.1f}; use --solver adam, which reads them block by block"
