@@ -10,6 +10,7 @@ import lzma
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +23,10 @@ from engine.formats import HEAD_BYTES
 MAX_EXPANSION = 100
 _SMALL = 2**30  # bytes, below which expansion is no matter
 
-# A header, with the long names and attributes that may come with it.
+# Bytes of a header, with the long names, attributes and sparse maps that come with it, and how
+# many attributes may hold for the whole archive: `tarfile` goes through them for each member.
 _MAX_HEADER = 2**20
+_MAX_GLOBALS = 1000
 
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 
@@ -70,13 +73,9 @@ class TarFile:
         Raises:
             DamagedTar: see there.
         """
-        try:
+        with _damage():
             yield from self._listed()
             self._check_end()
-        except (DamagedTar, GeneratorExit):
-            raise
-        except Exception as error:  # tarfile, zlib, lzma, ValueError, RecursionError, ...
-            raise DamagedTar(" ".join(str(error).split()) or type(error).__name__) from error
 
     def _listed(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
         archive = tarfile.TarFile(
@@ -85,8 +84,11 @@ class TarFile:
         last = -1
         while (info := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+            self._stream.spent = 0
             if info.size < 0 or info.offset <= last:
                 raise DamagedTar("a header with an impossible size")
+            if len(archive.pax_headers) > _MAX_GLOBALS:
+                raise DamagedTar(f"more than {_MAX_GLOBALS} attributes of the whole")
             last = info.offset
             if not info.isdir():
                 member = Member(info.offset_data, info.size, _fault(info))
@@ -95,8 +97,9 @@ class TarFile:
     def _head(self, member: Member) -> bytes:
         if member.fault:
             return b""
-        self._stream.seek(member.start)
-        return self._stream.read(min(HEAD_BYTES, member.size))
+        with _damage():  # for this runs in the caller, not in `members`
+            self._stream.seek(member.start)
+            return self._stream.read(min(HEAD_BYTES, member.size))
 
     def _check_end(self) -> None:
         """Raise DamagedTar unless the listing stopped at the end: `tarfile` stops at damage too."""
@@ -105,8 +108,9 @@ class TarFile:
         if len(self._stream.last) != tarfile.BLOCKSIZE:
             raise DamagedTar("cut short: the end mark is missing")
         if self.packed:  # what follows are zeros, and the checksum of everything
-            while self._stream.read(_MAX_HEADER):
-                pass
+            self._stream.spent = 0
+            while self._stream.read(tarfile.RECORDSIZE):
+                self._stream.spent = 0
 
     def read(self, member: Member) -> bytes:
         """Return a member's bytes.
@@ -114,12 +118,9 @@ class TarFile:
         Raises:
             DamagedTar: they are not all there, or do not unpack.
         """
-        try:
-            with self._lock:
-                self._file.seek(member.start)
-                data = self._file.read(member.size)
-        except Exception as error:  # zlib, lzma, EOFError, OSError
-            raise DamagedTar(" ".join(str(error).split()) or type(error).__name__) from error
+        with _damage(), self._lock:
+            self._file.seek(member.start)
+            data = self._file.read(member.size)
         if len(data) != member.size:
             raise DamagedTar("cut short")
         return data
@@ -128,6 +129,17 @@ class TarFile:
         """Close the archive."""
         self._file.close()
         self._raw.close()
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what damage makes `tarfile` and the decompressors raise into DamagedTar."""
+    try:
+        yield
+    except DamagedTar:
+        raise
+    except Exception as error:  # TarError, zlib.error, LZMAError, EOFError, RecursionError, ...
+        raise DamagedTar(" ".join(str(error).split()) or type(error).__name__) from error
 
 
 def _fault(info: tarfile.TarInfo) -> str:
@@ -142,16 +154,19 @@ class _Stream:
     """What `tarfile` reads from: bounded, and remembering the block that it read last.
 
     limit: the position that is not passed.
+    spent: how much was read for the header in hand; set to 0 before the next.
     """
 
     def __init__(self, file: IO[bytes], limit: int | None) -> None:
         self._file = file
         self._limit = limit
         self.last = b""
+        self.spent = 0
 
     def read(self, size: int) -> bytes:
-        if not 0 <= size <= _MAX_HEADER:
+        if size < 0 or (spent := self.spent + size) > _MAX_HEADER:
             raise DamagedTar("a header of an impossible size")
+        self.spent = spent
         self._check(self._file.tell() + size)
         self.last = self._file.read(size)
         return self.last

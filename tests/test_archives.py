@@ -2,11 +2,14 @@
 
 import gzip
 import io
+import random
 import struct
 import tarfile
+import tempfile
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from fuzzing import FUZZ
@@ -163,6 +166,16 @@ def test_truncated_archives_are_refused(pack, kept):
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
     assert "archive" in failure(path)
+
+
+@pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
+def test_a_packed_tar_cut_off_in_a_file_without_suffix(tmp_path, mode):
+    noise = random.Random(0).randbytes(300_000)
+    path = tarred(tmp_path / "a.tar", ("a/1.jpg", noise), ("a/2", b"x" * 9), mode=mode)
+    data = path.read_bytes()
+    for left in range(len(data) - 400, len(data), 7):
+        path.write_bytes(data[:left])
+        assert "no sound archive" in failure(path)
 
 
 # Zip
@@ -379,6 +392,28 @@ def test_a_tar_bomb_is_refused(tmp_path, monkeypatch):
     assert "bomb" in failure(path)
 
 
+def test_too_much_in_front_of_a_member_is_refused(tmp_path):
+    sparse = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "a/1.jpg"}
+    numbers = b"1000000\n" + b"1\n" * 1_000_000
+    path = tmp_path / "a.tar"
+    tarred(path, (info("a/1.jpg", len(numbers), pax_headers=sparse), numbers))
+    assert "impossible size" in failure(path)
+    attributes = {f"key{n}": "value" for n in range(1001)}
+    tarred(path, ("a/1.jpg", JPEG), format=tarfile.PAX_FORMAT, pax_headers=attributes)
+    assert "attributes" in failure(path)
+    few = {"comment": "as git writes it"}
+    tarred(path, ("a/1.jpg", JPEG), format=tarfile.PAX_FORMAT, pax_headers=few)
+    with open_source(path) as source:
+        assert reasons(source) == {"a/1.jpg": JPEG}
+
+
+def test_many_members_are_no_header(tmp_path):
+    members = [(f"a/{n}", bytes([n % 256]) * 600) for n in range(3000)]
+    path = tarred(tmp_path / "a.tar.gz", ("a/1.jpg", JPEG), *members, mode="w:gz")
+    with open_source(path) as source:
+        assert source.ignored == 3000
+
+
 def test_sparse_files_in_tar_have_a_reason(tmp_path):
     block = bytearray(header("a/1.jpg", b"00000000000\0"))
     block[156:157] = tarfile.GNUTYPE_SPARSE
@@ -412,9 +447,8 @@ def seeds(folder):
     return [path.read_bytes() for path in made]
 
 
-@pytest.fixture(scope="module")
-def archive_seeds(tmp_path_factory):
-    return seeds(tmp_path_factory.mktemp("seeds"))
+with tempfile.TemporaryDirectory() as made:
+    SEEDS = tuple(seeds(Path(made)))
 
 
 edits = st.lists(
@@ -432,9 +466,9 @@ edits = st.lists(
 
 
 @FUZZ
-@given(st.integers(0, 100), edits, st.floats(0.3, 3))
-def test_any_archive_opens_or_fails_cleanly(archive_seeds, tmp_path, which, changes, kept):
-    data = bytearray(archive_seeds[which % len(archive_seeds)])
+@given(st.integers(0, len(SEEDS) - 1), edits, st.floats(0.3, 3))
+def test_any_archive_opens_or_fails_cleanly(tmp_path, which, changes, kept):
+    data = bytearray(SEEDS[which])
     for place, piece, insert in changes:
         at = int(place * len(data))
         data[at : at + (0 if insert else len(piece))] = piece
