@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from cache.store import FeatureCache, Space
-
 from engine.backbone import Backbone, ModelDescription, feature_space
 from engine.images import DECODE_RULE
 from engine.model_store import BackboneRequest, exported_model

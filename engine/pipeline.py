@@ -7,10 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from cache.store import DatasetWriter, Space
-from cache.table import Row
 
 from cache.failures import Interrupted
+from cache.store import DatasetWriter, Space
+from cache.table import Row
 from engine.backbone import Backbone
 from engine.interruption import stop_request
 from engine.loading import Loaded, Loader

@@ -277,7 +277,7 @@ def test_csv_in_another_encoding(tmp_path, encoding):
     assert "UTF-8" in failure(table(tmp_path, "path,label\nä.jpg,cat\n", encoding))
 
 
-def test_csv_paths_with_nul_or_folders(tmp_path):
+def test_a_csv_path_of_a_folder(tmp_path):
     source = open_source(table(tmp_path, "path,label\n.,cat\n"))
     assert unreadable(source, ".")
 
