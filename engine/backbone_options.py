@@ -23,3 +23,14 @@ def add_backbone_options(parser: argparse.ArgumentParser) -> None:
         choices=["caffe", "tf", "torch", "none"],
         help="default: the backbone's own; a file that does not say needs it",
     )
+
+
+def add_precision_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds."""
+    parser.add_argument(
+        "--precision",
+        choices=["auto", "fp32", "int8"],
+        default=default,
+        help="auto: int8 where this CPU gains from it and its measured parity holds, else fp32 "
+        f"(default: {default})",
+    )

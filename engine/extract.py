@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from cache.command import Console, command_parser, run_command
-from engine.backbone_options import add_backbone_options
+from engine.backbone_options import add_backbone_options, add_precision_option
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--cache", required=True, metavar="DIR", help="where features are kept")
     add_backbone_options(parser)
+    add_precision_option(parser, "auto")
     parser.add_argument(
         "--interpolation",
         choices=["bilinear", "nearest", "bicubic", "lanczos"],
@@ -59,6 +60,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> None:
         source=arguments.source,
         cache=arguments.cache,
         request=request_from(arguments),
+        precision=arguments.precision,
         interpolation=arguments.interpolation,
         fraction=arguments.fraction,
         limit_per_class=arguments.limit_per_class,

@@ -27,6 +27,7 @@ class ExtractOptions:
     source: str
     cache: str
     request: BackboneRequest
+    precision: str = "auto"
     interpolation: str = "bilinear"
     fraction: float | None = None
     limit_per_class: int | None = None
