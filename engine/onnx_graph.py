@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
+from engine.graph_walk import needed
 from engine.preprocessing import Preprocessing
 
 # Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
@@ -212,13 +213,9 @@ def _give_features(graph: Graph) -> None:
     shape: list[str | int | None] = ["N", graph.features]
     proto.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, shape))
     del proto.value_info[:]
-    needed, wanted = [], {"features"}
-    for node in reversed(proto.node):
-        if wanted.intersection(node.output):
-            needed.append(node)
-            wanted.update(node.input)
+    kept = needed(proto.node, ["features"])
     del proto.node[:]
-    proto.node.extend(reversed(needed))
+    proto.node.extend(kept)
 
 
 def preprocessing_nodes(

@@ -1,0 +1,75 @@
+"""What the activations of a float network are like on some images: ranges and channel means."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from engine.graph_walk import consumers
+from engine.quantization_plan import Plan, data_inputs
+from engine.sessions import BATCH_SIZE, run_over, session
+
+# Axes that are no channels, by the operator that reads a tensor; MatMul has no bias to correct.
+_OTHER_AXES: Mapping[str, list[int]] = {"Conv": [0, 2, 3], "Gemm": [0]}
+
+
+@dataclass(frozen=True)
+class Activations:
+    """A tensor over all calibration images.
+
+    low, high: its least and largest value. means: of each channel, float64 (C,); None where no
+    layer with weights reads it.
+    """
+
+    low: float
+    high: float
+    means: np.ndarray | None
+
+
+def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[str, Activations]:
+    """Return what each site of a plan holds when a float model runs over `pixels`.
+
+    model: takes `images`. pixels: uint8 (N, H, W, 3) RGB. The tensors are reduced where they are
+    made, so that no more than a batch of them is ever in memory.
+    """
+    constants = {constant.name for constant in model.graph.initializer}
+    readers = consumers(model.graph.node)
+    outputs: list[str] = []
+    nodes: list[onnx.NodeProto] = []
+    axes: dict[str, list[int]] = {}
+    for site in plan.sites:
+        for operator in ("ReduceMin", "ReduceMax"):
+            outputs.append(f"{site}/{operator}")
+            nodes.append(helper.make_node(operator, [site], outputs[-1:], keepdims=0))
+        for node in readers.get(site, []):
+            if node.op_type in _OTHER_AXES and site in data_inputs(node, constants):
+                axes[site] = _OTHER_AXES[node.op_type]
+        if site in axes:
+            outputs.append(f"{site}/ReduceMean")
+            nodes.append(
+                helper.make_node("ReduceMean", [site], outputs[-1:], axes=axes[site], keepdims=0)
+            )
+    before = len(model.graph.node), len(model.graph.output)
+    model.graph.node.extend(nodes)
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
+    )
+    try:
+        runner = session(model.SerializeToString())
+    finally:
+        del model.graph.node[before[0] :], model.graph.output[before[1] :]
+    batches = run_over(runner, pixels, outputs)
+    weights = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
+    found = {name: np.array([batch[n] for batch in batches]) for n, name in enumerate(outputs)}
+    return {
+        site: Activations(
+            float(found[f"{site}/ReduceMin"].min()),
+            float(found[f"{site}/ReduceMax"].max()),
+            np.average(found[f"{site}/ReduceMean"].astype(np.float64), axis=0, weights=weights)
+            if site in axes
+            else None,
+        )
+        for site in plan.sites
+    }

@@ -1,0 +1,124 @@
+"""From an fp32 model file to an int8 one beside its measured parity."""
+
+import json
+import time
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+
+from cache.failures import Failure
+from engine.backbone import METADATA_KEY
+from engine.digests import file_sha256
+from engine.parity import Parity, measure_parity
+from engine.preprocessing import preprocessing_named
+from engine.quantization import quantize
+from engine.saturation import weight_levels
+from engine.sessions import run_over, session
+
+
+@dataclass(frozen=True)
+class QuantizationPixels:
+    """Images to quantise by: calibration and held_out, uint8 (N, H, W, 3) RGB.
+
+    labels: of held_out, int64 (N,), -1 for none.
+    """
+
+    calibration: np.ndarray
+    held_out: np.ndarray
+    labels: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write them to a .npz file."""
+        np.savez(path, calibration=self.calibration, held_out=self.held_out, labels=self.labels)
+
+
+def read_pixels(path: Path) -> QuantizationPixels:
+    """Read what `QuantizationPixels.write` wrote. Failure if it is anything else."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return QuantizationPixels(arrays["calibration"], arrays["held_out"], arrays["labels"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise Failure(f"{path} holds no pixels to calibrate on: {error}") from error
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 model.
+
+    sha256: of its file. levels: the largest magnitude of its weights, see `engine.saturation`.
+    calibrated_on: how many images. seconds: what quantising took, parity aside.
+    """
+
+    sha256: str
+    levels: int
+    calibrated_on: int
+    seconds: float
+    parity: Parity
+
+    def payload(self) -> dict[str, Any]:
+        """Return all figures as JSON values."""
+        return {
+            "sha256": self.sha256,
+            "levels": self.levels,
+            "calibrated_on": self.calibrated_on,
+            "seconds": round(self.seconds, 3),
+            "parity": self.parity.payload(),
+        }
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> "Quantized":
+        """Return what `payload` gave. Raises KeyError or TypeError for anything else."""
+        values = {name: payload[name] for name in cls.__dataclass_fields__}
+        return cls(**{**values, "parity": Parity.of_payload(values["parity"])})
+
+
+def quantize_file(path: Path, pixels: QuantizationPixels, out: Path) -> Quantized:
+    """Write the int8 form of an exported fp32 model to `out` and measure its parity.
+
+    Raises:
+        Failure: `path` is not what this exporter wrote.
+    """
+    started = time.perf_counter()
+    try:
+        model = onnx.load(path)
+    except (OSError, DecodeError) as error:
+        raise Failure(f"{path} is not an ONNX file that can be read: {error}") from error
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    try:
+        record = json.loads(metadata[METADATA_KEY])
+        preprocessing = preprocessing_named(record["preprocessing"])
+        if record["precision"] != "fp32":
+            raise Failure(f"{path} is {record['precision']}; only fp32 is made int8")
+    except (KeyError, ValueError, TypeError) as error:
+        raise Failure(f"{path} was not written by python -m engine.export") from error
+    levels = weight_levels()
+    int8 = quantize(model, preprocessing, pixels.calibration, levels=levels)
+    del model
+    record |= {"precision": "int8", "quantization": {"levels": levels}}
+    onnx.helper.set_model_props(int8, {**metadata, METADATA_KEY: json.dumps(record)})
+    out.write_bytes(int8.SerializeToString())
+    del int8
+    onnx.checker.check_model(out)
+    seconds = time.perf_counter() - started
+    fp32_features, fp32_rate = _features(path, pixels.held_out)
+    int8_features, int8_rate = _features(out, pixels.held_out)
+    parity = measure_parity(
+        fp32_features, int8_features, pixels.labels, rates=(fp32_rate, int8_rate)
+    )
+    return Quantized(file_sha256(out), levels, len(pixels.calibration), seconds, parity)
+
+
+def _features(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the features of pixels and how many images a second were run."""
+    runner = session(path)
+    run_over(runner, pixels[:1], ["features"])  # the first run allocates
+    started = time.perf_counter()
+    batches = run_over(runner, pixels, ["features"])
+    rate = len(pixels) / (time.perf_counter() - started)
+    return np.concatenate([features for (features,) in batches]), rate

@@ -1,0 +1,43 @@
+"""ONNX Runtime sessions that run on the caller's thread alone, and runs of them on all cores."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+# Images a run: larger ones are no faster (the cores are busy with four), but need more memory.
+BATCH_SIZE = 4
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """Load a model for runs of one thread each; several threads may run it at once."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model),
+        options,
+        providers=["CPUExecutionProvider"],
+    )
+
+
+def run_over(
+    runner: onnxruntime.InferenceSession,
+    pixels: np.ndarray,
+    outputs: Sequence[str],
+) -> list[list[np.ndarray]]:
+    """Return a session's outputs for each batch of pixels, uint8 (N, H, W, 3), on all cores."""
+    batches = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(lambda batch: runner.run(list(outputs), {"images": batch}), batches))
