@@ -3,19 +3,25 @@
 import argparse
 
 
-def add_backbone_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a backbone; `engine.model_store.request_from` reads them."""
+def add_backbone_options(
+    parser: argparse.ArgumentParser, backbone: str = "vgg16", weights: str = "imagenet"
+) -> None:
+    """Add the options that choose a backbone; `engine.model_store.request_from` reads them.
+
+    None stands for what was not given: where a head is given, the head says which backbone.
+
+    backbone, weights: what the help calls the defaults.
+    """
     parser.add_argument(
         "--backbone",
-        default="vgg16",
         metavar="NAME|FILE",
-        help="vgg16, mobilenet_v2, a .keras or an .onnx file (default: vgg16)",
+        help=f"vgg16, mobilenet_v2, a .keras or an .onnx file (default: {backbone})",
     )
     parser.add_argument(
         "--weights",
-        default="imagenet",
         metavar="imagenet|FILE|random:SEED",
-        help="imagenet (Keras downloads them), a weights file, or random ones (default: imagenet)",
+        help="imagenet (Keras downloads them), a weights file, or random ones "
+        f"(default: {weights})",
     )
     parser.add_argument("--layer", metavar="NAME", help="where to cut (default: fc2 for vgg16)")
     parser.add_argument(

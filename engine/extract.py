@@ -5,17 +5,18 @@ python -m engine.extract SOURCE --cache DIR
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
 from engine.backbone_options import add_backbone_options, add_precision_option
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentParser:
+    """Return the command's parser."""
     parser = command_parser(
-        "python -m engine.extract",
+        prog,
         "Run a frozen backbone over each image of SOURCE that the cache does not hold yet.",
-        "python -m engine.extract PetImages.zip --cache pets --weights random:0",
+        f"{prog} PetImages.zip --cache pets --weights random:0",
     )
     parser.add_argument(
         "source", metavar="SOURCE", help="a folder, .zip, .tar[.gz] or a .csv with path,label"
@@ -34,7 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
     parser.add_argument("--batch-size", type=_count, metavar="N", help="never changes a feature")
     parser.add_argument("--threads", type=_count, metavar="N", help="never changes a feature")
-    return run_command(parser, _extract, argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.extract") -> int:
+    """Run the command; return its exit code."""
+    return run_command(build_parser(prog), _extract, argv)
 
 
 def _fraction(text: str) -> float:

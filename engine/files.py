@@ -1,9 +1,9 @@
-"""Sources of plain files: a folder, or a CSV that lists them."""
+"""Sources of plain files: a folder, a CSV that lists them, or names one by one."""
 
 import csv
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -91,6 +91,20 @@ def _read(path: Path, first: int = -1) -> bytes:
         raise Unreadable(f"cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # a NUL in the name
         raise Unreadable(f"cannot be read: {error}") from error
+
+
+class ListedFiles(Source):
+    """Files named one by one; all of them are samples, without labels, in the order given."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(Path(), [Sample(name, None) for name in names], 0)
+
+    def read(self, sample: Sample) -> bytes:
+        """Return a file's bytes, see Source."""
+        return _read(Path(sample.path))
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
 
 
 class CsvSource(Source):

@@ -5,16 +5,17 @@ python -m engine.fit_head --cache DIR
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentParser:
+    """Return the command's parser."""
     parser = command_parser(
-        "python -m engine.fit_head",
+        prog,
         "Train a softmax head on the features of a cache; write it with its metrics and a report.",
-        "python -m engine.fit_head --cache pets",
+        f"{prog} --cache pets",
     )
     parser.add_argument("--cache", required=True, metavar="DIR", help="where the features are")
     parser.add_argument(
@@ -56,7 +57,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--out", metavar="DIR", help="default: heads/NAME in the cache")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
-    return run_command(parser, _fit_head, argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.fit_head") -> int:
+    """Run the command; return its exit code."""
+    return run_command(build_parser(prog), _fit_head, argv)
 
 
 def _percentages(text: str) -> tuple[int, int, int]:

@@ -61,7 +61,10 @@ class BackboneRequest:
 def request_from(arguments: argparse.Namespace) -> BackboneRequest:
     """Return the request that the backbone options make. UsageFailure if they do not fit."""
     return backbone_request(
-        arguments.backbone, arguments.weights, arguments.layer, arguments.preprocessing
+        arguments.backbone or "vgg16",
+        arguments.weights or "imagenet",
+        arguments.layer,
+        arguments.preprocessing,
     )
 
 

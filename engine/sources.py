@@ -1,5 +1,6 @@
 """Where images come from: a folder, a zip or tar archive, a CSV -> samples."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from cache.failures import Failure
@@ -9,7 +10,7 @@ from engine.files import CsvSource, FolderSource
 from engine.samples import Sample, Source, Unreadable
 from engine.tar import looks_like_tar
 
-__all__ = ["Sample", "Source", "Unreadable", "open_source"]
+__all__ = ["Sample", "Source", "Unreadable", "is_collection", "open_source"]
 
 _KINDS = "give a folder, .zip, .tar[.gz] or .csv of images"
 
@@ -37,19 +38,33 @@ def open_source(location: str | Path) -> Source:
     return source
 
 
+def is_collection(path: Path) -> bool:
+    """Return whether a name stands for a source, and not for one image or nothing at all."""
+    try:
+        return path.is_dir() or (path.is_file() and _file_source(path) is not None)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+
+
 def _opened(path: Path) -> Source | None:
     if path.is_dir():
         return FolderSource(path)
     path.stat()
     if not path.is_file():
         return None  # a pipe or a device, which opening might wait for
-    if path.suffix.lower() == ".csv":
-        return CsvSource(path)
+    kind = _file_source(path)
+    return kind(path) if kind else None
+
+
+def _file_source(path: Path) -> Callable[[Path], Source] | None:
+    """Return what opens a regular file, by its name or its first bytes; None for no source."""
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        return CsvSource
     with path.open("rb") as file:
         head = file.read(512)
-    suffix = path.suffix.lower()
     if head.startswith(b"PK") or suffix == ".zip":
-        return ZipSource(path)
+        return ZipSource
     if looks_like_tar(head) or suffix == ".tar":
-        return TarSource(path)
+        return TarSource
     return None
