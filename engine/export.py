@@ -1,28 +1,53 @@
-"""Keras or foreign ONNX network -> one ONNX file, pixels in, features out.
+"""Keras or foreign ONNX network -> one ONNX file, pixels in, features or probabilities out.
 
 python -m engine.export --out FILE.onnx
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
+from cache.failures import UsageFailure
 from engine.backbone_options import add_backbone_options
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; return its exit code."""
+def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
+    """Return the command's parser."""
     parser = command_parser(
-        "python -m engine.export",
-        "Export a backbone, its preprocessing inside, to one ONNX file.",
-        "python -m engine.export --weights random:0 --out vgg16.onnx",
+        prog,
+        "Export a backbone, its preprocessing inside, to one ONNX file; with a head, a classifier.",
+        f"{prog} --weights random:0 --out vgg16.onnx",
     )
     parser.add_argument("--out", required=True, metavar="FILE.onnx", help="where to write")
     add_backbone_options(parser)
-    return run_command(parser, _export, argv)
+    parser.add_argument(
+        "--head",
+        metavar="DIR",
+        help="of a trained head: export the whole classifier, probabilities instead of features; "
+        "the head says which backbone",
+    )
+    parser.add_argument(
+        "--cache", metavar="DIR", help="with --head: look for the backbone here too"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export") -> int:
+    """Run the command; return its exit code."""
+    return run_command(build_parser(prog), _export, argv)
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
+    if arguments.head is not None:
+        _export_classifier(arguments, console)
+    elif arguments.cache is not None:
+        raise UsageFailure("--cache says where to look for a head's backbone; give --head too")
+    else:
+        _export_backbone(arguments, console)
+
+
+def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     import time
     from dataclasses import asdict
     from pathlib import Path
@@ -45,6 +70,29 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
         f"{model.path}: {d.backbone} to {d.layer}, {d.parameters:,} parameters, "
         f"{d.features:,} features an image, preprocessing {d.preprocessing}, "
         f"{model.path.stat().st_size / 1e6:.1f} MB, {seconds:.1f} s",
+    )
+
+
+def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
+    import time
+    from pathlib import Path
+
+    from engine.classifier_export import export_classifier
+    from engine.head import load_head
+    from engine.head_backbone import backbone_of, named_backbone
+
+    started = time.perf_counter()
+    head = load_head(arguments.head)
+    model = backbone_of(
+        head, Path(arguments.head), arguments.cache, named_backbone(arguments), console.say
+    )
+    exported = export_classifier(head, model, Path(arguments.out))
+    seconds = time.perf_counter() - started
+    console.result(
+        {**exported, "out": arguments.out, "seconds": round(seconds, 3)},
+        f"{arguments.out}: {model.description.backbone} with a head of {len(head.classes)} "
+        f"classes, preprocessing {model.description.preprocessing}, "
+        f"{exported['bytes'] / 1e6:.1f} MB, {seconds:.1f} s",
     )
 
 

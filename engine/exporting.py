@@ -83,7 +83,10 @@ def _export_onnx(request: BackboneRequest, source: Path, path: Path) -> ModelDes
 def _adopt(request: BackboneRequest, source: Path, record: str, path: Path) -> ModelDescription:
     """Take a file that this exporter made as it is."""
     try:
-        description = ModelDescription(**json.loads(record))
+        known = json.loads(record)
+        if "classes" in known:
+            raise UsageFailure(f"{source} is a whole classifier, not a backbone")
+        description = ModelDescription(**known)
     except (ValueError, TypeError) as error:
         raise Failure(f"{source} says something unreadable about itself") from error
     for option, asked, own in (
