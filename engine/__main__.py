@@ -1,0 +1,65 @@
+"""The console script: onceover extract|fit|predict|export|cache|demo.
+
+Each command is the `main` of its module, which is imported when it is asked for.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from types import MappingProxyType
+
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "extract": ("engine.extract", "images -> features in a cache, once for each image"),
+        "fit": ("engine.fit_head", "features -> a trained head, its metrics and a report"),
+        "predict": ("engine.predict", "images -> labels, by a trained head"),
+        "export": ("engine.export", "a backbone, or a whole classifier, as one ONNX file"),
+        "cache": ("cache.__main__", "look after a cache: info, verify, compact, merge, pack, gc"),
+        "demo": ("engine.demo", "try it all, without any download or data"),
+    }
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of what comes before a command."""
+    listed = "\n".join(f"  {name:<9}{text}" for name, (_, text) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="onceover",
+        usage="onceover [-h] [--version] COMMAND ...",
+        description="Run a frozen backbone once over every image, keep its features, train heads "
+        "in seconds.",
+        epilog=f"commands (onceover COMMAND --help tells more):\n{listed}\n\n"
+        "example:\n  onceover demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command that the first argument names; return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in COMMANDS:
+        name, *rest = arguments
+        command = import_module(COMMANDS[name][0])
+        code: int = command.main(rest, prog=f"onceover {name}")
+        return code
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if options.version and not unknown:
+        from importlib.metadata import version
+
+        print(f"onceover {version('onceover')}")
+        return 0
+    said = f"no command {unknown[0]}" if unknown else "no command"
+    print(
+        f"onceover: {said}; choose from: {', '.join(COMMANDS)} (see onceover --help)",
+        file=sys.stderr,
+    )
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

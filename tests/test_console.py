@@ -1,0 +1,96 @@
+"""The console script `onceover`, and what every command has in common."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from engine.__main__ import COMMANDS, main
+
+HEAVY = ("numpy", "onnxruntime", "onnx", "h5py", "PIL", "tqdm", "tensorflow", "sklearn", "scipy")
+
+
+def python(program):
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, None])
+def test_help_is_quick_for_it_imports_nothing_heavy(name):
+    arguments = [name, "--help"] if name else ["--help"]
+    out = python(
+        "import sys\nfrom engine.__main__ import main\n"
+        f"try:\n    print('code', main({arguments}))\n"
+        "except SystemExit as stop:\n    print('code', stop.code)\n"
+        f"print('heavy', sorted(set({HEAVY}) & sys.modules.keys()))"
+    )
+    assert out.startswith(f"usage: onceover {name}" if name else "usage: onceover ")
+    assert "example:\n  onceover " in out
+    assert out.endswith("code 0\nheavy []\n")
+
+
+def test_no_tensorflow_from_images_to_labels(tmp_path, pictures, tiny_backbone):
+    """The backbone is exported before: that is the one thing that may need TensorFlow."""
+    cache, head = tmp_path / "cache", tmp_path / "head"
+    options = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--quiet"]
+    assert main(["extract", str(pictures), "--cache", str(tmp_path / "first"), *options]) == 0
+    jobs = [
+        ["extract", str(pictures), "--cache", str(cache), *options],
+        ["fit", "--cache", str(cache), "--out", str(head), "--quiet"],
+        ["predict", str(pictures), "--head", str(head), "--quiet"],
+    ]
+    out = python(
+        "import sys\nfrom engine.__main__ import main\n"
+        f"print('codes', [main(job) for job in {jobs}])\n"
+        "print('heavy', sorted({'tensorflow', 'keras', 'tf2onnx'} & sys.modules.keys()))"
+    )
+    assert out.endswith("codes [0, 0, 0]\nheavy []\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_module_is_a_command_of_its_own(name):
+    module = COMMANDS[name][0].removesuffix(".__main__")
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"], capture_output=True, encoding="utf-8"
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"usage: python -m {module} ")
+
+
+def test_the_commands_are_listed_and_the_version_is_told(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(f"\n  {name} " in out for name in COMMANDS)
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"onceover {version('onceover')}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "no command; choose from: extract, fit"),
+        (["train"], "no command train; choose from: extract, fit"),
+        (["--json", "fit"], "no command --json"),
+        (["fit"], "onceover fit: the following arguments are required: --cache"),
+        (["fit", "--cache"], "onceover fit: argument --cache: expected one argument"),
+        (["cache"], "onceover cache: the following arguments are required: COMMAND"),
+        (["predict", "x", "--head", "h", "--heat"], "unrecognized arguments: --heat"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_2(capsys, arguments, message):
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    err = capsys.readouterr().err
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_failure_goes_by_the_name_of_the_script(capsys, tmp_path):
+    assert main(["fit", "--cache", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith("onceover fit: ")
