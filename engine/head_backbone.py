@@ -31,8 +31,8 @@ class NamedBackbone:
         own = head.description
         backbone = self.backbone or str(own.get("backbone"))
         # A file is cut where its maker cut it, as it was when it was extracted with.
-        layer = self.layer or (own.get("layer") if backbone in ARCHITECTURES else None)
-        preprocessing = self.preprocessing or own.get("preprocessing")
+        layer = self.layer or (str(own.get("layer")) if backbone in ARCHITECTURES else None)
+        preprocessing = self.preprocessing or str(own.get("preprocessing"))
         return backbone_request(backbone, self.weights or "imagenet", layer, preprocessing)
 
 
@@ -58,7 +58,7 @@ def _check(head: Head) -> None:
         )
     if space_id(head.description) != head.space:
         raise Failure("the head's description is not that of its feature space; train it again")
-    if head.description.get("interpolation") not in INTERPOLATIONS:
+    if str(head.description.get("interpolation")) not in INTERPOLATIONS:
         raise Failure("the head does not say how images are resized for it; train it again")
     if head.description.get("features") != head.weights.shape[0]:
         raise Failure("the head does not have the size of its features; train it again")
@@ -136,8 +136,8 @@ def _difference(model: ModelDescription, head: Head) -> str:
 def _advice(head: Head) -> str:
     """Return one line on how to come by the head's backbone."""
     own: Mapping[str, Any] = head.description
-    name = own.get("backbone")
-    title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {own.get('weights')}"
+    name, weights = str(own.get("backbone")), str(own.get("weights"))[:12]
+    title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
     missing = f"the head's backbone ({title}) is not among the models in {store_folder()}"
     if own.get("precision") != "fp32":
         return f"{missing}; give --cache DIR, the cache that the head was trained on"

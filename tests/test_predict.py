@@ -25,7 +25,7 @@ from cache.printable import printable
 from cache.store import FeatureCache, space_id
 from engine.classifying import Group, Prediction
 from engine.head import load_head
-from engine.model_store import store_folder
+from engine.head_backbone import backbone_of
 from engine.predict import main
 from engine.prediction_output import write_csv, write_json, write_text
 from engine.text_columns import display_width, fitted
@@ -241,11 +241,7 @@ def test_a_model_of_the_cache_is_found(trained, new, capsys, tmp_path, monkeypat
     cache = tmp_path / "cache"
     shutil.copytree(trained.cache, cache)
     head = load_head(trained.head)
-    (model,) = (
-        path.parent
-        for path in store_folder().glob("*/model.json")
-        if json.loads(path.read_text())["weights"] == head.description["weights"]
-    )
+    model = backbone_of(head, trained.head, None, None, print).path.parent
     for name in ("model.json", "model.onnx"):
         shutil.copy(model / name, cache / "spaces" / head.space / name)
     monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
@@ -266,6 +262,8 @@ def test_a_model_of_the_cache_is_found(trained, new, capsys, tmp_path, monkeypat
     [
         ({"decode": "another-rule/1"}, "decoded by the rule another-rule/1"),
         ({"interpolation": "magic"}, "does not say how images are resized"),
+        ({"interpolation": ["bilinear"]}, "does not say how images are resized"),
+        ({"backbone": ["vgg16"]}, "is not among the models"),
         ({"features": 7}, "does not have the size of its features"),
     ],
 )
