@@ -28,6 +28,7 @@ class ModelDescription:
     precision: `fp32` or `int8`.
     parameters: how many frozen ones.
     provenance: whence the weights came and the versions that exported them.
+    quantization: of an int8 model, `levels` and `model`, the SHA-256 of its file.
     """
 
     backbone: str
@@ -40,6 +41,7 @@ class ModelDescription:
     precision: str
     parameters: int
     provenance: Mapping[str, str]
+    quantization: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def feature_space(
     """Return everything that can change a feature, for the cache to name the space by."""
     identity = asdict(model)
     del identity["provenance"]
+    if model.quantization is None:
+        del identity["quantization"]
     return {**identity, "interpolation": interpolation, "decode": decode_rule}
 
 
@@ -64,7 +68,8 @@ def read_description(path: Path, model: Path) -> ModelFile:
     """Read the record of a model, the JSON that its export printed; Failure if it is damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        known = {field.name: record[field.name] for field in fields(ModelDescription)}
+        names = [field.name for field in fields(ModelDescription)]
+        known = {name: record[name] for name in names if name in record}
         return ModelFile(model, record["sha256"], ModelDescription(**known))
     except (ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
@@ -81,21 +86,15 @@ class Backbone:
 
     def __init__(self, model: ModelFile) -> None:
         """Load a model; Failure if its bytes are not those that were exported."""
-        import onnxruntime
+        from engine.sessions import session
 
         if file_sha256(model.path) != model.sha256:
             raise Failure(
                 f"{model.path} does not match its recorded SHA-256; "
                 "delete its folder and run again to make it anew"
             )
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         self.description = model.description
-        self._session = onnxruntime.InferenceSession(
-            str(model.path), options, providers=["CPUExecutionProvider"]
-        )
+        self._session = session(model.path)
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Return the features, float32 (N, D), of pixels, uint8 (N, height, width, 3) RGB."""

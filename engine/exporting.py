@@ -114,7 +114,8 @@ def _write(
             "give --preprocessing caffe, tf, torch or none"
         )
     description = ModelDescription(
-        **identity,
+        backbone=identity["backbone"],
+        weights=identity["weights"],
         layer=layer,
         preprocessing=request.preprocessing,
         height=graph.size[0],

@@ -1,6 +1,5 @@
 """A source into a cache: choose the samples and the backbone, then one pass."""
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -8,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from cache.store import FeatureCache, Space
-from engine.backbone import Backbone, ModelDescription, feature_space
+from engine.backbone import Backbone, ModelDescription
 from engine.images import DECODE_RULE
 from engine.model_store import BackboneRequest, exported_model
 from engine.pipeline import Tally, run_pass
+from engine.precision import Images, choose_precision
 from engine.progress import progress
 from engine.sampling import interleave, select
+from engine.sessions import BATCH_SIZE, available_cores
 from engine.sources import open_source
-
-# Images a run: larger ones are no faster (the cores are busy with four), but need more memory.
-BATCH_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class ExtractReport:
 
     space: Space
     model: ModelDescription
+    precision_reason: str
     source: str
     tally: Tally
     samples: int
@@ -57,6 +56,7 @@ class ExtractReport:
             "space": self.space.id,
             "backbone": self.model.backbone,
             "precision": self.model.precision,
+            "precision_reason": self.precision_reason,
             "samples": self.samples,
             "computed": self.tally.computed,
             "hits": self.tally.hits,
@@ -90,26 +90,27 @@ def extract_source(
             samples = interleave(samples, options.seed)
         cache = FeatureCache.create(options.cache)
         model = exported_model(options.request, say)
-        description = feature_space(
-            model.description, interpolation=options.interpolation, decode_rule=DECODE_RULE
-        )
-        space = cache.add_space(description, model.description.features)
+        threads = options.threads or available_cores()
+        images = Images(source, samples, options.interpolation, DECODE_RULE, options.seed, threads)
+        choice = choose_precision(options.precision, model, cache, images, say)
+        say(f"{choice.model.description.precision}: {choice.reason}")
         with progress(len(samples), quiet=quiet) as bar:
             tally = run_pass(
                 source,
                 samples,
-                space,
-                lambda: Backbone(model),
+                choice.space,
+                lambda: Backbone(choice.model),
                 dataset=dataset_name(options.source),
                 interpolation=options.interpolation,
                 batch_size=options.batch_size or BATCH_SIZE,
-                threads=options.threads or available_cores(),
+                threads=threads,
                 progress=bar,
                 say=say,
             )
         return ExtractReport(
-            space,
-            model.description,
+            choice.space,
+            choice.model.description,
+            choice.reason,
             options.source,
             tally,
             len(samples),
@@ -121,10 +122,3 @@ def extract_source(
 def dataset_name(source: str) -> str:
     """Return the name that a source's rows go under in a cache: its absolute path."""
     return str(Path(source).resolve())
-
-
-def available_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,0 +1,60 @@
+"""Which of a source's images int8 is calibrated on, and which others its parity is measured on."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from engine.loading import Loader
+from engine.quantizing import QuantizationPixels
+from engine.sampling import interleave
+from engine.sources import Sample, Source
+
+CALIBRATION, HELD_OUT = 64, 128
+
+# The fewest images that are worth anything: half are calibrated on, half compared.
+LEAST = 16
+
+# Samples more than that, for some do not decode or are copies of others.
+_SPARE = 64
+
+
+def calibration_pixels(
+    source: Source,
+    samples: Sequence[Sample],
+    *,
+    size: tuple[int, int],
+    interpolation: str,
+    seed: int,
+    threads: int,
+) -> QuantizationPixels | None:
+    """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
+
+    The same source, seed and decoding give the same pixels. size: (height, width).
+    """
+    order = interleave(samples, seed)[: CALIBRATION + HELD_OUT + _SPARE]
+    chosen = set(order)
+    # A packed archive can be read in its own order alone.
+    reading = [s for s in samples if s in chosen] if source.sequential else order
+    loader = Loader(source, _none_cached, size, interpolation)
+    with ThreadPoolExecutor(threads, thread_name_prefix="calibration") as pool:
+        loaded = {
+            item.sample: item
+            for item in loader.load(reading, pool, 4 * threads, threading.Event())
+            if item.pixels is not None
+        }
+    distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
+    kept = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
+    if len(kept) < LEAST:
+        return None
+    pixels = np.stack([item.pixels for item in kept if item.pixels is not None])
+    labels = [item.sample.label for item in kept]
+    codes = {label: n for n, label in enumerate(sorted({x for x in labels if x is not None}))}
+    numbers = np.array([-1 if label is None else codes[label] for label in labels])
+    calibrated = min(CALIBRATION, len(kept) // 2)
+    return QuantizationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])
+
+
+def _none_cached(digests: np.ndarray) -> np.ndarray:
+    return np.zeros(len(digests), bool)

@@ -1,0 +1,107 @@
+"""The int8 model of a feature space. It belongs to the cache, for its calibration came from there.
+
+`spaces/ID/model.onnx`; the space's description names its SHA-256 and the largest magnitude of its
+weights (`quantization`), so that a cache copied elsewhere is extended there with the same model.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from cache.failures import Failure
+from cache.files import publish, temporary
+from cache.space import Space
+from cache.store import FeatureCache
+from engine.backbone import ModelDescription, ModelFile, feature_space
+from engine.quantizing import Quantized
+from engine.saturation import weight_levels
+
+MODEL_NAME = "model.onnx"
+
+
+def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescription:
+    """Return what an int8 model says about itself."""
+    return replace(
+        fp32,
+        precision="int8",
+        quantization={"levels": quantized.levels, "model": quantized.sha256},
+    )
+
+
+def keep_int8_model(
+    cache: FeatureCache,
+    fp32: ModelFile,
+    quantized: Quantized,
+    file: Path,
+    identity: Mapping[str, Any],
+) -> tuple[ModelFile, Space]:
+    """Put an int8 model and its parity into the cache, in a space of its own.
+
+    identity: of the decoded images, as `feature_space` takes it.
+    """
+    description = int8_description(fp32.description, quantized)
+    space = cache.add_space(feature_space(description, **identity), description.features)
+    final = space.path / MODEL_NAME
+    with temporary(space.path) as unfinished:
+        shutil.copyfile(file, unfinished)
+        publish(unfinished, final)
+    space.write_note("parity", quantized.payload())
+    return ModelFile(final, quantized.sha256, description), space
+
+
+def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]:
+    """Yield the spaces that hold int8 features, and a model, of the same backbone and images.
+
+    fp32: the description of its fp32 space.
+    """
+    for space in cache.spaces():
+        rest = {key: value for key, value in space.description.items() if key != "quantization"}
+        if rest == {**fp32, "precision": "int8"} and (space.path / MODEL_NAME).is_file():
+            yield space
+
+
+def int8_model(space: Space) -> ModelFile:
+    """Return the int8 model of a space.
+
+    Raises:
+        Failure: the space has none, this CPU cannot run it exactly, or it keeps weights in other
+            files, which is refused.
+    """
+    path = space.path / MODEL_NAME
+    if not path.is_file() or path.is_symlink():
+        raise Failure(f"the space {space.id} has lost its model; extract with another --cache")
+    known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
+    try:
+        values = {name: space.description[name] for name in known}
+        levels, sha256 = (values["quantization"][name] for name in ("levels", "model"))
+        description = ModelDescription(**values, provenance={})
+    except (KeyError, TypeError) as error:
+        raise Failure(f"the space {space.id} does not say which model it has") from error
+    if levels > (possible := weight_levels()):
+        raise Failure(
+            f"the int8 model of this cache has weights up to {levels}, with which this CPU's sums "
+            f"saturate (it takes {possible}); extract on the machine that it is from, or with "
+            "another --cache"
+        )
+    _refuse_other_files(path)
+    return ModelFile(path, str(sha256), description)
+
+
+def _refuse_other_files(path: Path) -> None:
+    try:
+        graph = onnx.load(path, load_external_data=False).graph
+    except (DecodeError, OSError) as error:
+        raise Failure(f"{path} is damaged; extract with another --cache") from error
+    tensors = list(graph.initializer)
+    for node in graph.node:
+        for attribute in node.attribute:
+            tensors += [attribute.t, *attribute.tensors]
+            if attribute.HasField("g") or attribute.graphs:
+                raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
+    if graph.sparse_initializer or any(map(onnx.external_data_helper.uses_external_data, tensors)):
+        raise Failure(f"{path} keeps weights in other files, which is refused")
