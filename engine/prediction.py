@@ -9,11 +9,11 @@ from types import MappingProxyType
 from cache.failures import Interrupted
 from engine.backbone import Backbone
 from engine.classifying import Classifier
-from engine.extraction import BATCH_SIZE, available_cores
 from engine.head import load_head
 from engine.head_backbone import NamedBackbone, backbone_of
 from engine.interruption import stop_request
 from engine.prediction_output import Outcome, write_csv, write_json, write_text
+from engine.sessions import BATCH_SIZE, available_cores
 
 _WRITERS: Mapping[str, Callable[..., Outcome]] = MappingProxyType(
     {"text": write_text, "csv": write_csv, "json": write_json}
