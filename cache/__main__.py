@@ -66,7 +66,8 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
             f"{space['dimension']} in {space['parts']} parts, {space['bytes'] / 1e6:.1f} MB"
         )
         for name, note in space["notes"].items():
-            lines.append(f"  {printable(name)}: {printable(str(note))}")
+            text = note.get("summary", note) if isinstance(note, dict) else note
+            lines.append(f"  {printable(name)}: {printable(str(text), 400)}")
         for dataset in space["datasets"]:
             classes = ", ".join(f"{printable(k, 40)} {n}" for k, n in dataset["classes"].items())
             lines.append(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
-from engine.backbone_options import add_backbone_options
+from engine.backbone_options import add_backbone_options, add_precision_option
 
 
 def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
@@ -21,6 +21,12 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
     )
     parser.add_argument("--out", required=True, metavar="FILE.onnx", help="where to write")
     add_backbone_options(parser)
+    add_precision_option(parser, "fp32")
+    parser.add_argument(
+        "--calibrate",
+        metavar="SOURCE",
+        help="with --precision int8 or auto: a folder, archive or .csv of images like your own",
+    )
     parser.add_argument(
         "--head",
         metavar="DIR",
@@ -39,7 +45,11 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
+    if (arguments.precision == "fp32") != (arguments.calibrate is None):
+        raise UsageFailure("--precision int8 (or auto) and --calibrate SOURCE go together")
     if arguments.head is not None:
+        if arguments.calibrate is not None:
+            raise UsageFailure("a head has the precision of its cache; leave --calibrate out")
         _export_classifier(arguments, console)
     elif arguments.cache is not None:
         raise UsageFailure("--cache says where to look for a head's backbone; give --head too")
@@ -56,7 +66,20 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from engine.model_store import request_from
 
     started = time.perf_counter()
-    model = export_backbone(request_from(arguments), Path(arguments.out))
+    request, out = request_from(arguments), Path(arguments.out)
+    if arguments.calibrate is None:
+        model = export_backbone(request, out)
+    else:
+        from engine.int8_export import export_int8
+
+        model = export_int8(
+            request,
+            arguments.calibrate,
+            out,
+            interpolation="bilinear",
+            wanted=arguments.precision == "int8",
+            say=console.say,
+        )
     seconds = time.perf_counter() - started
     d = model.description
     console.result(
@@ -68,7 +91,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
             **asdict(d),
         },
         f"{model.path}: {d.backbone} to {d.layer}, {d.parameters:,} parameters, "
-        f"{d.features:,} features an image, preprocessing {d.preprocessing}, "
+        f"{d.features:,} features an image, preprocessing {d.preprocessing}, {d.precision}, "
         f"{model.path.stat().st_size / 1e6:.1f} MB, {seconds:.1f} s",
     )
 

@@ -63,8 +63,8 @@ class Parity:
         )
 
     def payload(self) -> dict[str, Any]:
-        """Return all figures as JSON values, with the line that sums them up."""
-        return {**asdict(self), "gain": self.gain, "summary": self.summary()}
+        """Return all figures as JSON values."""
+        return {**asdict(self), "gain": self.gain}
 
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any]) -> "Parity":

@@ -1,6 +1,5 @@
 """fp32 or int8: what was asked for, what the cache has, or what pays and holds by measurement."""
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbone import ModelFile, feature_space
 from engine.calibration_images import LEAST, calibration_pixels
-from engine.child import run_in_child
 from engine.int8_models import int8_model, int8_spaces, keep_int8_model
 from engine.parity import Parity
-from engine.quantizing import QuantizationPixels, Quantized
+from engine.quantizing import quantize_in_child
 from engine.sources import Sample, Source
 
 # What `auto` asks of int8, see docs/decisions/050.
@@ -109,7 +107,7 @@ def _measured(
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
-        quantized = _quantize_in_child(model, pixels, file)
+        quantized = quantize_in_child(model.path, pixels, file)
         objections = objections_to(quantized.parity)
         if asked == "int8" or not objections:
             kept, space = keep_int8_model(cache, model, quantized, file, images.identity)
@@ -118,7 +116,7 @@ def _measured(
             return Choice(kept, space, quantized.parity.summary())
     space = _space(cache, feature_space(model.description, **images.identity))
     reason = f"int8 was measured and left: {'; '.join(objections)}"
-    space.write_note(_NOTE, {"reason": reason, **quantized.payload()})
+    space.write_note(_NOTE, {**quantized.payload(), "reason": reason, "summary": reason})
     return Choice(model, space, reason)
 
 
@@ -138,19 +136,9 @@ def objections_to(parity: Parity) -> list[str]:
     return found
 
 
-def _quantize_in_child(model: ModelFile, pixels: QuantizationPixels, out: Path) -> Quantized:
-    given = out.with_name("pixels.npz")
-    pixels.write(given)
-    arguments = [str(model.path), "--pixels", str(given), "--out", str(out)]
-    return Quantized.of_payload(
-        json.loads(run_in_child("engine.quantize", arguments, "the making of int8"))
-    )
-
-
 def _space(cache: FeatureCache, description: Mapping[str, Any]) -> Space:
     return cache.add_space(description, int(description["features"]))
 
 
 def _known_parity(space: Space) -> str:
-    parity = space.notes().get("parity", {}).get("parity", {})
-    return str(parity.get("summary", "the cache has int8 features"))
+    return str(space.notes().get("parity", {}).get("summary", "the cache has int8 features"))

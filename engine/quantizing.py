@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 
 from cache.failures import Failure
 from engine.backbone import METADATA_KEY
+from engine.child import run_in_child
 from engine.digests import file_sha256
 from engine.parity import Parity, measure_parity
 from engine.preprocessing import preprocessing_named
@@ -69,6 +70,7 @@ class Quantized:
             "calibrated_on": self.calibrated_on,
             "seconds": round(self.seconds, 3),
             "parity": self.parity.payload(),
+            "summary": self.parity.summary(),
         }
 
     @classmethod
@@ -112,6 +114,21 @@ def quantize_file(path: Path, pixels: QuantizationPixels, out: Path) -> Quantize
         fp32_features, int8_features, pixels.labels, rates=(fp32_rate, int8_rate)
     )
     return Quantized(file_sha256(out), levels, len(pixels.calibration), seconds, parity)
+
+
+def quantize_in_child(path: Path, pixels: QuantizationPixels, out: Path) -> Quantized:
+    """Do the same in a process of its own, which takes the fp32 network's memory when it ends.
+
+    Raises:
+        Failure: see `quantize_file`, or it was killed.
+        Interrupted: Ctrl-C reached it.
+    """
+    given = out.with_name("pixels.npz")
+    pixels.write(given)
+    arguments = [str(path), "--pixels", str(given), "--out", str(out)]
+    return Quantized.of_payload(
+        json.loads(run_in_child("engine.quantize", arguments, "the making of int8"))
+    )
 
 
 def _features(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, float]:

@@ -1,0 +1,66 @@
+"""A backbone request and a source to calibrate on -> one int8 ONNX file."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cache.failures import Failure, UsageFailure
+from cache.files import publish, temporary
+from engine.backbone import ModelFile
+from engine.calibration_images import LEAST, calibration_pixels
+from engine.int8_models import int8_description
+from engine.model_store import BackboneRequest, exported_model
+from engine.precision import objections_to
+from engine.quantizing import quantize_in_child
+from engine.sessions import available_cores
+from engine.sources import open_source
+
+
+def export_int8(
+    request: BackboneRequest,
+    source: str,
+    path: Path,
+    *,
+    interpolation: str,
+    wanted: bool,
+    say: Callable[[str], None],
+) -> ModelFile:
+    """Export a backbone as int8, calibrated on images of a source, to the file `path`.
+
+    wanted: whether it is to be int8 whatever its parity; otherwise the file is fp32 where int8
+        does not pay or hold here.
+
+    Raises:
+        Failure: the source or the backbone cannot be used, or there are too few images.
+        UsageFailure: there is no folder to write in, or the backbone is int8 already.
+    """
+    if not path.parent.is_dir():
+        raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
+    model = exported_model(request, say)
+    if model.description.precision != "fp32":
+        raise UsageFailure(f"{request.backbone} is int8 already; give its fp32 file")
+    with open_source(source) as opened:
+        pixels = calibration_pixels(
+            opened,
+            opened.samples,
+            size=(model.description.height, model.description.width),
+            interpolation=interpolation,
+            seed=0,
+            threads=available_cores(),
+        )
+    if pixels is None:
+        raise Failure(f"int8 needs {LEAST} different images to calibrate on; {source} has fewer")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "int8.onnx"
+        quantized = quantize_in_child(model.path, pixels, file)
+        objections = objections_to(quantized.parity)
+        say(quantized.parity.summary())
+        chosen = ModelFile(file, quantized.sha256, int8_description(model.description, quantized))
+        if objections and not wanted:
+            say(f"fp32, for int8 was measured and left: {'; '.join(objections)}")
+            chosen = model
+        with temporary(path.parent) as unfinished:
+            shutil.copyfile(chosen.path, unfinished)
+            publish(unfinished, path)
+    return ModelFile(path, chosen.sha256, chosen.description)
