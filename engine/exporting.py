@@ -13,7 +13,8 @@ from engine.architectures import ARCHITECTURES
 from engine.backbone import METADATA_KEY, ModelDescription, ModelFile
 from engine.digests import file_sha256
 from engine.model_store import BackboneRequest
-from engine.onnx_graph import Graph, open_graph, write_model
+from engine.onnx_files import metadata_of, read_onnx
+from engine.onnx_graph import Graph, graph_of, write_model
 from engine.preprocessing import preprocessing_named
 from engine.weights import load_weights, random_weights, weights_digest
 
@@ -72,9 +73,11 @@ def _export_keras(request: BackboneRequest, path: Path) -> ModelDescription:
 
 
 def _export_onnx(request: BackboneRequest, source: Path, path: Path) -> ModelDescription:
-    graph = open_graph(source, request.layer)
-    if graph.metadata.get(METADATA_KEY):
-        return _adopt(request, source, graph.metadata[METADATA_KEY], path)
+    model = read_onnx(source)
+    record = metadata_of(model).get(METADATA_KEY)
+    if record:
+        return _adopt(request, source, record, path)
+    graph = graph_of(model, {}, request.layer)
     identity = {"backbone": "onnx", "weights": file_sha256(source)}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     return _write(graph, identity, graph.output, parameters, request, path, {})

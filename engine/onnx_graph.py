@@ -3,14 +3,13 @@
 import math
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
-from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
@@ -22,8 +21,8 @@ _GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 _RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 
-# What a foreign network's own tensor `features` is called once ours has that name.
-_RENAMED = "network_features"
+# Goes before each name of the network, so that no name of ours is taken.
+_PREFIX = "network/"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,6 @@ class Graph:
     image: name of the input, float32 (N, 3, H, W) or (N, H, W, 3).
     size: (H, W).
     features: floats per image at `output`, flattened.
-    metadata: what the file that it came from says about itself.
     """
 
     model: onnx.ModelProto
@@ -45,14 +43,14 @@ class Graph:
     output: str
     size: tuple[int, int]
     features: int
-    metadata: Mapping[str, str]
 
 
 def graph_of(model: onnx.ModelProto, weights: dict[str, np.ndarray], layer: str | None) -> Graph:
     """Return the graph of an ONNX model, cut at its output `layer`, or at the only one.
 
     Raises:
-        Failure: it does not take one batch of RGB images of a fixed size.
+        Failure: it does not take one batch of RGB images of a fixed size, float32, or does not
+            give float32.
         UsageFailure: it has no such output, or several and none was named.
     """
     constants = {constant.name for constant in model.graph.initializer} | set(weights)
@@ -73,25 +71,12 @@ def graph_of(model: onnx.ModelProto, weights: dict[str, np.ndarray], layer: str 
     features = math.prod(d.dim_value for d in outputs[name].type.tensor_type.shape.dim[1:])
     if features == 0:
         raise Failure(f"the network does not say how many values its output {name} has")
-    metadata = {entry.key: entry.value for entry in model.metadata_props}
-    return Graph(model, weights, images[0].name, name, (height, width), features, metadata)
-
-
-def open_graph(path: Path, layer: str | None) -> Graph:
-    """Read an ONNX file that another exporter made, see `graph_of`.
-
-    Raises:
-        Failure: it is not a valid ONNX file, or keeps weights in other files, which is refused.
-    """
-    try:
-        model = onnx.load(path, load_external_data=False)
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, DecodeError, OSError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Failure(f"{path} is not a valid ONNX file: {reason}") from error
-    if any(onnx.external_data_helper.uses_external_data(t) for t in model.graph.initializer):
-        raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
-    return graph_of(model, {}, layer)
+    for entry in (images[0], outputs[name]):
+        kind = entry.type.tensor_type.elem_type
+        if kind != TensorProto.FLOAT:
+            found = TensorProto.DataType.Name(kind).lower()
+            raise Failure(f"the network's {entry.name} is of {found}, not of float32")
+    return Graph(model, weights, images[0].name, name, (height, width), features)
 
 
 def write_model(
@@ -102,7 +87,11 @@ def write_model(
     The file takes `images`, uint8 (N, H, W, 3) RGB, and gives `features`, float32 (N, D).
     ONNX Runtime folds what is constant (transposes of weights, batch normalisation) by its
     portable optimisations, once and here. `graph` is used up.
+
+    Raises:
+        Failure: ONNX Runtime does not take the network.
     """
+    graph = _prefixed(graph)
     _take_pixels(graph, preprocessing)
     _give_features(graph)
     proto = graph.model.graph
@@ -127,6 +116,19 @@ def write_model(
     onnx.checker.check_model(path)
 
 
+def _prefixed(graph: Graph) -> Graph:
+    """Return a graph with `_PREFIX` before its names; it takes over the weights of `graph`."""
+    weights = {f"{_PREFIX}{name}": array for name, array in graph.weights.items()}
+    graph.weights.clear()
+    return replace(
+        graph,
+        model=onnx.compose.add_prefix(graph.model, _PREFIX),
+        weights=weights,
+        image=f"{_PREFIX}{graph.image}",
+        output=f"{_PREFIX}{graph.output}",
+    )
+
+
 def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     """Let ONNX Runtime compute what is constant, and fuse, by its portable optimisations."""
     options = onnxruntime.SessionOptions()
@@ -135,9 +137,13 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
         options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        try:
+            onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise Failure(f"ONNX Runtime does not take the network: {reason}") from error
         folded = onnx.load(path)
     # ONNX Runtime lists all operator sets that it knows.
     used = {node.domain for node in folded.graph.node}
@@ -183,13 +189,11 @@ def _length_delimited(field: int, length: int) -> bytes:
 def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
     """Put the preprocessing before the network's image input."""
     proto = graph.model.graph
-    for node in proto.node:
-        node.input[:] = ["network_input" if name == graph.image else name for name in node.input]
     (image,) = (entry for entry in proto.input if entry.name == graph.image)
     nodes, constants = preprocessing_nodes(
         preprocessing,
         "images",
-        "network_input",
+        graph.image,
         channels_first=image.type.tensor_type.shape.dim[1].dim_value == 3,
     )
     body = list(proto.node)
@@ -204,11 +208,7 @@ def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
 def _give_features(graph: Graph) -> None:
     """Name the output `features`, make it (N, D), and drop the others with what made them."""
     proto = graph.model.graph
-    for node in proto.node:  # a foreign network may use the name for something else
-        for names in (node.input, node.output):
-            names[:] = [_RENAMED if name == "features" else name for name in names]
-    output = _RENAMED if graph.output == "features" else graph.output
-    proto.node.append(helper.make_node("Flatten", [output], ["features"], axis=1))
+    proto.node.append(helper.make_node("Flatten", [graph.output], ["features"], axis=1))
     del proto.output[:]
     shape: list[str | int | None] = ["N", graph.features]
     proto.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, shape))
