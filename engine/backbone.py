@@ -71,7 +71,7 @@ def read_description(path: Path, model: Path) -> ModelFile:
         names = [field.name for field in fields(ModelDescription)]
         known = {name: record[name] for name in names if name in record}
         return ModelFile(model, record["sha256"], ModelDescription(**known))
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
 
 
@@ -88,7 +88,11 @@ class Backbone:
         """Load a model; Failure if its bytes are not those that were exported."""
         from engine.sessions import session
 
-        if file_sha256(model.path) != model.sha256:
+        try:
+            intact = file_sha256(model.path) == model.sha256
+        except FileNotFoundError:
+            intact = False
+        if not intact:
             raise Failure(
                 f"{model.path} does not match its recorded SHA-256; "
                 "delete its folder and run again to make it anew"

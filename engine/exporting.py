@@ -3,10 +3,16 @@
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
 
 from cache.failures import Failure, UsageFailure
 from engine.architectures import ARCHITECTURES
@@ -28,16 +34,21 @@ def export_backbone(request: BackboneRequest, path: Path) -> ModelFile:
     """
     if not path.parent.is_dir():
         raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
-    if request.backbone.lower().endswith(".onnx"):
-        description = _export_onnx(request, Path(request.backbone), path)
-    else:
-        description = _export_keras(request, path)
-    return ModelFile(path, file_sha256(path), description)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+        unfinished = Path(folder) / "model.onnx"
+        if request.backbone.lower().endswith(".onnx"):
+            description = _export_onnx(request, Path(request.backbone), unfinished)
+        else:
+            description = _export_keras(request, unfinished)
+        model = ModelFile(path, file_sha256(unfinished), description)
+        unfinished.replace(path)
+    return model
 
 
 def _export_keras(request: BackboneRequest, path: Path) -> ModelDescription:
     from engine import keras_models
 
+    _preprocessing_of(request)  # before what takes long
     if request.is_file:
         network = keras_models.load_keras_file(Path(request.backbone), request.layer)
     else:
@@ -76,22 +87,59 @@ def _export_onnx(request: BackboneRequest, source: Path, path: Path) -> ModelDes
     model = read_onnx(source)
     record = metadata_of(model).get(METADATA_KEY)
     if record:
-        return _adopt(request, source, record, path)
+        return _adopt(request, source, model, record, path)
     graph = graph_of(model, {}, request.layer)
     identity = {"backbone": "onnx", "weights": file_sha256(source)}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
-    return _write(graph, identity, graph.output, parameters, request, path, {})
+    description = _write(graph, identity, graph.output, parameters, request, path, {})
+    _check_batches(source, path, description)
+    return description
 
 
-def _adopt(request: BackboneRequest, source: Path, record: str, path: Path) -> ModelDescription:
+def _check_batches(source: Path, path: Path, description: ModelDescription) -> None:
+    """Refuse a network whose features of an image hang on how many others are with it."""
+    session = onnxruntime.InferenceSession(path, _quiet(), providers=["CPUExecutionProvider"])
+    shape = (3, description.height, description.width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    try:
+        (together,) = session.run(["features"], {"images": pixels})
+        alone = [session.run(["features"], {"images": pixels[i : i + 1]})[0] for i in range(3)]
+    except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+        raise Failure(
+            f"{source} does not take any number of images at once "
+            f"({str(error).strip().splitlines()[0]}); export it with a free batch dimension"
+        ) from error
+    if together.shape != (3, description.features) or not np.allclose(
+        together, np.concatenate(alone), rtol=1e-3, atol=1e-3 * float(np.abs(together).max())
+    ):
+        raise Failure(
+            f"{source} gives an image other features beside other images than alone; "
+            "export it for inference, with a free batch dimension"
+        )
+
+
+def _quiet() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return options
+
+
+def _adopt(
+    request: BackboneRequest, source: Path, model: onnx.ModelProto, record: str, path: Path
+) -> ModelDescription:
     """Take a file that this exporter made as it is."""
     try:
         known = json.loads(record)
-        if "classes" in known:
-            raise UsageFailure(f"{source} is a whole classifier, not a backbone")
-        description = ModelDescription(**known)
-    except (ValueError, TypeError) as error:
-        raise Failure(f"{source} says something unreadable about itself") from error
+        whole = "classes" in known
+        description = None if whole else ModelDescription(**known)
+        graph = None if whole else graph_of(model, {}, "features", TensorProto.UINT8)
+    except (ValueError, TypeError, Failure) as error:
+        raise Failure(f"{source} does not say what it is, though it says who made it") from error
+    if description is None or graph is None:
+        raise UsageFailure(f"{source} is a whole classifier, not a backbone")
+    size = (description.height, description.width)
+    if (graph.image, graph.size, graph.features) != ("images", size, description.features):
+        raise Failure(f"{source} is not what it says about itself; export it again")
     for option, asked, own in (
         ("--layer", request.layer, description.layer),
         ("--preprocessing", request.preprocessing, description.preprocessing),
@@ -111,16 +159,12 @@ def _write(
     path: Path,
     versions: Mapping[str, str],
 ) -> ModelDescription:
-    if request.preprocessing is None:
-        raise UsageFailure(
-            f"{request.backbone} does not say which preprocessing it wants; "
-            "give --preprocessing caffe, tf, torch or none"
-        )
+    preprocessing = _preprocessing_of(request)
     description = ModelDescription(
         backbone=identity["backbone"],
         weights=identity["weights"],
         layer=layer,
-        preprocessing=request.preprocessing,
+        preprocessing=preprocessing,
         height=graph.size[0],
         width=graph.size[1],
         features=graph.features,
@@ -134,8 +178,17 @@ def _write(
         },
     )
     metadata = {METADATA_KEY: json.dumps(asdict(description))}
-    write_model(graph, preprocessing_named(request.preprocessing), metadata, path)
+    write_model(graph, preprocessing_named(preprocessing), metadata, path)
     return description
+
+
+def _preprocessing_of(request: BackboneRequest) -> str:
+    if request.preprocessing is None:
+        raise UsageFailure(
+            f"{request.backbone} does not say which preprocessing it wants; "
+            "give --preprocessing caffe, tf, torch or none"
+        )
+    return request.preprocessing
 
 
 def _versions(*packages: str) -> dict[str, str]:

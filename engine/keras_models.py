@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache.failures import Failure, UsageFailure
 from engine.architectures import Architecture
 from engine.onnx_graph import Graph, graph_of
@@ -103,9 +105,11 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except FileNotFoundError:
         raise Failure(f"there is no backbone file {path}") from None
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError) as error:
+    except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise Failure(f"{path} is not a Keras model that can be loaded safely: {reason}") from error
+    if layer is None and len(model.outputs) > 1:
+        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer by --layer")
     output = model.outputs[0]
     if layer is not None:
         names = [entry.name for entry in model.layers]
@@ -180,6 +184,9 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     Converting a network with its weights as constants copies them at each optimizer pass (above
     23 GB for VGG16). Batch normalisation is small, and as constants it lets tf2onnx move the
     transposes out of its way.
+
+    Raises:
+        Failure: the network has something that ONNX cannot express.
     """
     import tensorflow as tf
     import tf2onnx
@@ -204,9 +211,13 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     signature = [tf.TensorSpec((None, *network.size, 3), tf.float32, name="images")]
     signature += [tf.TensorSpec(w.shape, tf.float32, name=names[id(w)]) for w in arguments]
 
+    def value_of(variable: Any) -> np.ndarray:
+        # Dropout and augmentation have states of random generators, which are no weights.
+        return values[id(variable)] if id(variable) in values else np.asarray(variable)
+
     def features(images: Any, *tensors: Any) -> Any:
         given = dict(zip(names, tensors, strict=True))
-        state = [given[id(v)] if id(v) in given else tf.constant(values[id(v)]) for v in variables]
+        state = [given[id(v)] if id(v) in given else tf.constant(value_of(v)) for v in variables]
         outputs, _ = model.stateless_call(
             state[: len(trainable)], state[len(trainable) :], images, training=False
         )
@@ -215,9 +226,13 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     function = tf.function(features, input_signature=signature)
     # An outer scope, because the end of a scope fills variables that are still empty.
     with _silent_stderr(), _keras().StatelessScope(initialize_variables=False):
-        model_proto, _ = tf2onnx.convert.from_function(
-            function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]
-        )
+        try:
+            model_proto, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]
+            )
+        except Exception as error:  # Keras, TensorFlow and tf2onnx each have their own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
     given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}
     return graph_of(model_proto, given_weights, None)
 

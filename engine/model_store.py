@@ -1,12 +1,15 @@
 """Where exported backbones are kept, so that each is exported once."""
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,13 @@ from engine.preprocessing import preprocessing_named
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
 _EXPORTER = 1
+
+# Folders of exports under way begin so. None takes a day, downloads included.
+_NEW = ".new-"
+_STALE_SECONDS = 86_400
+
+# How an error of the export command begins.
+_EXPORT = "python -m engine.export: "
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,8 @@ def backbone_request(
     known = f"{', '.join(ARCHITECTURES)}, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
         raise UsageFailure(f"--backbone {backbone}: choose from {known}")
+    if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
+        raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
     return BackboneRequest(_existing(backbone, "--backbone", known), "own", layer, preprocessing)
 
 
@@ -112,18 +124,34 @@ def exported_model(request: BackboneRequest, say: Callable[[str], None]) -> Mode
     Raises:
         Failure: the export failed; the message is its own.
     """
-    folder = store_folder() / _key(request)
-    if not (folder / "model.json").exists():
+    store = store_folder()
+    folder = store / _key(request)
+    if not folder.is_dir():
         first = "Keras downloads its weights, then " if request.weights == "imagenet" else ""
         say(f"{first}{Path(request.backbone).name} is exported to ONNX, once, to {folder}")
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as scratch:
-            record = _export_in_child(request, Path(scratch) / "model.onnx")
-            (Path(scratch) / "model.json").write_bytes(record)
-            # The record goes last: a model counts from the moment that it is described.
-            for name in ("model.onnx", "model.json"):
-                (Path(scratch) / name).replace(folder / name)
+        store.mkdir(parents=True, exist_ok=True)
+        _remove_stale(store)
+        with tempfile.TemporaryDirectory(prefix=_NEW, dir=store) as scratch:
+            made = Path(scratch) / "made"
+            made.mkdir()
+            record = _export_in_child(request, made / "model.onnx")
+            (made / "model.json").write_bytes(record)
+            # The folder appears with all that is in it, or not at all.
+            try:
+                made.rename(folder)
+            except OSError:
+                if not folder.is_dir():
+                    raise
+                # Another process was first.
     return read_description(folder / "model.json", folder / "model.onnx")
+
+
+def _remove_stale(store: Path) -> None:
+    """Remove what exports left that were killed more than a day ago."""
+    for scratch in store.glob(f"{_NEW}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - scratch.stat().st_mtime > _STALE_SECONDS:
+                shutil.rmtree(scratch)
 
 
 def _key(request: BackboneRequest) -> str:
@@ -164,7 +192,13 @@ def _export_in_child(request: BackboneRequest, path: Path) -> bytes:
         return finished.stdout
     if finished.returncode == INTERRUPTED:
         raise Interrupted("interrupted while exporting the backbone; run the same command again")
-    lines = finished.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
-    message = lines[-1].removeprefix("python -m engine.export: ")
+    lines = finished.stderr.decode(errors="replace").strip().splitlines()
+    if not lines:
+        raise Failure(
+            f"the export was killed (exit code {finished.returncode}); it needs up to 3 GB of "
+            "memory, so close other programs and run the same command again"
+        )
+    # The command's own line, or the last one of a traceback.
+    own = lines[-1].startswith(_EXPORT)
     failure = UsageFailure if finished.returncode == UsageFailure.exit_code else Failure
-    raise failure(message if len(lines) == 1 else f"the export failed: {message}")
+    raise failure(lines[-1].removeprefix(_EXPORT) if own else f"the export failed: {lines[-1]}")

@@ -45,12 +45,19 @@ class Graph:
     features: int
 
 
-def graph_of(model: onnx.ModelProto, weights: dict[str, np.ndarray], layer: str | None) -> Graph:
+def graph_of(
+    model: onnx.ModelProto,
+    weights: dict[str, np.ndarray],
+    layer: str | None,
+    pixel: int = TensorProto.FLOAT,
+) -> Graph:
     """Return the graph of an ONNX model, cut at its output `layer`, or at the only one.
 
+    pixel: the type that its input must have.
+
     Raises:
-        Failure: it does not take one batch of RGB images of a fixed size, float32, or does not
-            give float32.
+        Failure: it does not take one batch of RGB images of a fixed size, of type `pixel`, or
+            does not give float32.
         UsageFailure: it has no such output, or several and none was named.
     """
     constants = {constant.name for constant in model.graph.initializer} | set(weights)
@@ -71,12 +78,16 @@ def graph_of(model: onnx.ModelProto, weights: dict[str, np.ndarray], layer: str 
     features = math.prod(d.dim_value for d in outputs[name].type.tensor_type.shape.dim[1:])
     if features == 0:
         raise Failure(f"the network does not say how many values its output {name} has")
-    for entry in (images[0], outputs[name]):
+    for entry, wanted in ((images[0], pixel), (outputs[name], TensorProto.FLOAT)):
         kind = entry.type.tensor_type.elem_type
-        if kind != TensorProto.FLOAT:
-            found = TensorProto.DataType.Name(kind).lower()
-            raise Failure(f"the network's {entry.name} is of {found}, not of float32")
+        if kind != wanted:
+            found, named = map(_type_name, (kind, wanted))
+            raise Failure(f"the network's {entry.name} is of {found}, not of {named}")
     return Graph(model, weights, images[0].name, name, (height, width), features)
+
+
+def _type_name(kind: int) -> str:
+    return str(TensorProto.DataType.Name(kind)).lower()
 
 
 def write_model(

@@ -127,7 +127,7 @@ def test_an_output_of_unknown_size_is_refused():
 def test_other_types_than_float32_are_refused():
     nodes = [helper.make_node("Cast", ["image"], ["out"], to=TensorProto.FLOAT)]
     model = network(nodes, {"out": ["N", 3, 4, 4]}, kind=TensorProto.FLOAT16)
-    with pytest.raises(Failure, match="image is of float16, not of float32"):
+    with pytest.raises(Failure, match=r"image is of float16, not of float$"):
         graph_of(model, {}, None)
 
 
