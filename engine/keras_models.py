@@ -201,6 +201,8 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     }
     trainable, frozen = model.trainable_variables, model.non_trainable_variables
     variables = [*trainable, *frozen]
+    # Dropout and augmentation have states of random generators, which are no weights.
+    values |= {id(v): np.asarray(v) for v in variables if id(v) not in values}
     arguments = [
         weight
         for layer in weighted
@@ -211,13 +213,9 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     signature = [tf.TensorSpec((None, *network.size, 3), tf.float32, name="images")]
     signature += [tf.TensorSpec(w.shape, tf.float32, name=names[id(w)]) for w in arguments]
 
-    def value_of(variable: Any) -> np.ndarray:
-        # Dropout and augmentation have states of random generators, which are no weights.
-        return values[id(variable)] if id(variable) in values else np.asarray(variable)
-
     def features(images: Any, *tensors: Any) -> Any:
         given = dict(zip(names, tensors, strict=True))
-        state = [given[id(v)] if id(v) in given else tf.constant(value_of(v)) for v in variables]
+        state = [given[id(v)] if id(v) in given else tf.constant(values[id(v)]) for v in variables]
         outputs, _ = model.stateless_call(
             state[: len(trainable)], state[len(trainable) :], images, training=False
         )
@@ -231,7 +229,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
                 function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]
             )
         except Exception as error:  # Keras, TensorFlow and tf2onnx each have their own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
     given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}
     return graph_of(model_proto, given_weights, None)
