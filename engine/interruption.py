@@ -1,5 +1,6 @@
 """Ctrl-C as a request: what is under way ends, and only then the job."""
 
+import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ def stop_request(say: Callable[[str], None]) -> Iterator[threading.Event]:
         if requested.is_set():
             signal.default_int_handler(number, frame)
         requested.set()
-        say("stopping: finishing what is under way (again to stop at once)")
+        # Python forbids a print into the middle of one that the signal has interrupted.
+        with contextlib.suppress(RuntimeError):
+            say("stopping: finishing what is under way (again to stop at once)")
 
     signals = (signal.SIGINT, signal.SIGTERM)
     previous = [signal.signal(number, request) for number in signals]

@@ -53,7 +53,7 @@ class Loader:
         """Load samples in `pool`; yield them in order.
 
         ahead: how many samples may be under way, which bounds the memory.
-        stop: once it is set, no further samples are begun.
+        stop: once it is set, no further samples are begun. Set here if the source is gone.
         """
         under_way: deque[Future[Loaded]] = deque()
         rest = iter(samples)
@@ -65,7 +65,11 @@ class Loader:
                 under_way.append(pool.submit(self._load, sample, data))
             if not under_way:
                 return
-            yield under_way.popleft().result()
+            loaded = under_way.popleft().result()
+            if not loaded.digest and not self.source.location.exists():
+                stop.set()  # a disk that was pulled out is no fault of its images
+            else:
+                yield loaded
 
     def _read(self, sample: Sample) -> bytes | Unreadable:
         try:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cache.failures import Interrupted
+from cache.failures import Failure, Interrupted
+from cache.printable import printable
 from cache.store import DatasetWriter, Space
 from cache.table import Row
 from engine.backbone import Backbone
@@ -95,6 +96,7 @@ def run_pass(
 
     Raises:
         Interrupted: at Ctrl-C, when what was under way is finished and kept.
+        Failure: the source has vanished meanwhile; the same holds.
         OSError: the cache could not be written; finished parts are kept.
     """
     tally = Tally()
@@ -108,10 +110,13 @@ def run_pass(
             computed = _compute(batches, load_backbone, pool, threads + 1, tally)
             _keep(computed, space, table, progress, tally)
             if tally.done < len(samples):
-                raise Interrupted(
-                    f"stopped; {tally.done} of {len(samples)} images are done and kept, "
-                    "run the same command again to go on"
-                )
+                kept = f"{tally.done} of {len(samples)} images are done and kept"
+                if not source.location.exists():
+                    raise Failure(
+                        f"{printable(str(source.location))} is gone; {kept}, "
+                        "bring it back and run the same command again to go on"
+                    )
+                raise Interrupted(f"stopped; {kept}, run the same command again to go on")
             table.finish()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
