@@ -342,3 +342,10 @@ def test_processes_at_once_give_what_one_gives(tmp_path):
         r.path
         for r in [row for start in range(0, 60, 5) for row in rows_of(digests[start : start + 5])]
     )
+
+
+def test_a_row_that_is_read_twice_does_not_stand_for_another(tmp_path):
+    space = filled(tmp_path, parts=1, rows=10)
+    digests, features = vectors(10)
+    for wanted in ([0, 0, *range(2, 10)], [9] * 10, [3, 1, 3]):
+        np.testing.assert_array_equal(space.index().read(digests[wanted]), features[wanted])
