@@ -129,6 +129,8 @@ class Index:
         places = self._places(digests)
         if out is None:
             out = np.empty((len(places), self.dimension), np.float32)
+        if not len(places):
+            return out
         order = np.lexsort((self._row[places], self._part[places]))
         parts = self._part[places][order]
         starts = np.flatnonzero(np.diff(parts, prepend=-1))

@@ -349,3 +349,8 @@ def test_a_row_that_is_read_twice_does_not_stand_for_another(tmp_path):
     digests, features = vectors(10)
     for wanted in ([0, 0, *range(2, 10)], [9] * 10, [3, 1, 3]):
         np.testing.assert_array_equal(space.index().read(digests[wanted]), features[wanted])
+
+
+def test_nothing_is_read_where_nothing_is_asked_for(tmp_path):
+    none = np.empty((0, 32), np.uint8)
+    assert filled(tmp_path).index().read(none).shape == (0, 8)
