@@ -16,6 +16,7 @@ import pytest
 from conftest import write_pictures, write_tiny_backbone
 from PIL import Image
 
+from cache.failures import Interrupted
 from cache.store import FeatureCache
 from engine import extract, extraction
 
@@ -185,9 +186,12 @@ def test_a_stratified_sample_only_adds(run, pictures):
 def test_a_cache_stopped_half_way_is_a_fair_sample(tmp_path, tiny_backbone, monkeypatch):
     folder = write_pictures(tmp_path / "p", 20)
     orders = []
-    monkeypatch.setattr(
-        extraction, "run_pass", lambda _, samples, *__, **___: orders.append(samples) or 1 / 0
-    )
+
+    def seen(_, samples, *__, **___):
+        orders.append(samples)
+        raise Interrupted("seen")
+
+    monkeypatch.setattr(extraction, "run_pass", seen)
     arguments = [str(folder), "--cache", str(tmp_path / "c"), "--backbone", str(tiny_backbone)]
     arguments += ["--preprocessing", "tf", "--precision", "fp32"]
     assert extract.main(arguments) == 130
@@ -297,7 +301,8 @@ def test_a_stopped_run_goes_on_to_the_same_features(run, options, tmp_path, numb
         assert out == ""
         assert "Traceback" not in err
         assert "of 200 images are done and kept, run the same command again" in err
-    kept = len(features_of(tmp_path / "cache"))
+    (space,) = FeatureCache.open(tmp_path / "cache").spaces()
+    kept = len(space.index())
     assert 0 < kept < 200
     result = run(folder)
     assert (result["hits"], result["computed"]) == (kept, 200 - kept)

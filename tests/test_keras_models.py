@@ -65,7 +65,7 @@ def assert_equal(features, wanted):
 
 @pytest.fixture(scope="module")
 def vgg16(keras):
-    """VGG16 with random:0 in Keras: what it gives at each cut for two images."""
+    """VGG16 with random:0 in Keras: what it gives at each cut for four images."""
     model = keras.applications.VGG16(weights=None)
     network = build_architecture(ARCHITECTURES["vgg16"], "fc2", download=False)
     weights = random_weights(network.layers, 0)
@@ -73,7 +73,7 @@ def vgg16(keras):
         model.get_layer(layer.name).set_weights(arrays)
     cuts = list(ARCHITECTURES["vgg16"].cuts)
     several = keras.Model(model.input, [model.get_layer(name).output for name in cuts])
-    pixels = pixels_of((224, 224))
+    pixels = pixels_of((224, 224), 4)
     outputs = several.predict(preprocessed("caffe", pixels), verbose=0)
     digest = weights_digest(network.layers, weights)
     return pixels, dict(zip(cuts, map(np.asarray, outputs), strict=True)), digest
@@ -83,7 +83,12 @@ def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
     pixels, outputs, digest = vgg16
     request = backbone_request("vgg16", "random:0", None, None)
     model = export_backbone(request, tmp_path / "vgg16.onnx")
-    assert_equal(Backbone(model).features(pixels), outputs["fc2"])
+    backbone = Backbone(model)
+    features = backbone.features(pixels)
+    assert_equal(features, outputs["fc2"])
+    alone = [backbone.features(pixels[n : n + 1]) for n in range(4)]
+    np.testing.assert_array_equal(np.concatenate(alone), features)  # to the bit
+    np.testing.assert_array_equal(backbone.features(pixels[:3]), features[:3])
     description = model.description
     assert description.parameters == 134_260_544
     assert (description.backbone, description.layer, description.features) == ("vgg16", "fc2", 4096)
@@ -96,7 +101,7 @@ def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
 
 def test_vgg16_at_block5_pool_is_keras_own_flattened(vgg16, tmp_path):
     pixels, outputs, _ = vgg16
-    assert outputs["block5_pool"].shape == (2, 7, 7, 512)
+    assert outputs["block5_pool"].shape == (4, 7, 7, 512)
     request = backbone_request("vgg16", "random:0", "block5_pool", None)
     model = export_backbone(request, tmp_path / "vgg16.onnx")
     assert_equal(Backbone(model).features(pixels), outputs["block5_pool"])
