@@ -21,6 +21,9 @@ _GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 _RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 
+# What the preprocessing gives; `engine.quantization` looks for it.
+NETWORK_INPUT = "network_input"
+
 # Goes before each name of the network, so that no name of ours is taken.
 _PREFIX = "network/"
 
@@ -200,11 +203,13 @@ def _length_delimited(field: int, length: int) -> bytes:
 def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
     """Put the preprocessing before the network's image input."""
     proto = graph.model.graph
+    for node in proto.node:
+        node.input[:] = [NETWORK_INPUT if name == graph.image else name for name in node.input]
     (image,) = (entry for entry in proto.input if entry.name == graph.image)
     nodes, constants = preprocessing_nodes(
         preprocessing,
         "images",
-        graph.image,
+        NETWORK_INPUT,
         channels_first=image.type.tensor_type.shape.dim[1].dim_value == 3,
     )
     body = list(proto.node)

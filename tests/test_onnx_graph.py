@@ -9,7 +9,7 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
 from engine.onnx_files import metadata_of, read_onnx
-from engine.onnx_graph import _write, graph_of, write_model
+from engine.onnx_graph import NETWORK_INPUT, _write, graph_of, write_model
 from engine.preprocessing import preprocessing_named
 
 NONE = preprocessing_named("none")
@@ -90,6 +90,7 @@ def test_a_network_may_use_our_names_for_its_own_tensors(tmp_path, image, inner,
     path = written(tmp_path, graph_of(model, {}, None), preprocessing_named("caffe"))
     wanted = PIXELS[..., ::-1].max(axis=(1, 2)) - np.float32([103.939, 116.779, 123.68])
     np.testing.assert_allclose(features(path), np.maximum(wanted, 0), rtol=1e-6)
+    assert any(NETWORK_INPUT in node.input for node in onnx.load(path).graph.node)
 
 
 def test_a_network_that_takes_channels_last(tmp_path):
