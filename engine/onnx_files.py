@@ -1,12 +1,19 @@
-"""ONNX files that other exporters made, read as data: nothing outside the one file counts."""
+"""ONNX files: strangers' are read as data, ours written without a copy of their weights."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from onnx import TensorProto
 
 from cache.failures import Failure
+
+# Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
+_GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
+_INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
+_RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -41,3 +48,36 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
     """Return what an ONNX model says about itself."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def write_onnx(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path: Path) -> None:
+    """Write a model with further float32 constants, without a copy of them in memory.
+
+    The fields of a protocol buffer may come in any order and those of a message lie end to end:
+    the constants are appended to the serialised graph, whose length counts them in.
+    """
+    head = onnx.ModelProto()
+    head.CopyFrom(model)
+    head.ClearField("graph")
+    body = [model.graph.SerializeToString()]
+    for name, array in matrices.items():
+        values = np.ascontiguousarray(array, "<f4")
+        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
+        fields = tensor.SerializeToString() + _length_delimited(_RAW_DATA, values.nbytes)
+        size = len(fields) + values.nbytes
+        body += [_length_delimited(_INITIALIZER, size) + fields, values.data.cast("B")]
+    with path.open("wb") as file:
+        file.write(head.SerializeToString())
+        file.write(_length_delimited(_GRAPH, sum(map(len, body))))
+        file.writelines(body)
+
+
+def _length_delimited(field: int, length: int) -> bytes:
+    """Return the start of a length-delimited field (wire type 2): its tag and its length."""
+    varints = bytearray()
+    for value in (field << 3 | 2, length):
+        while value > 0x7F:
+            varints.append(value & 0x7F | 0x80)
+            value >>= 7
+        varints.append(value)
+    return bytes(varints)

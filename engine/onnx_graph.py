@@ -14,12 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
 from engine.graph_walk import needed
+from engine.onnx_files import write_onnx
 from engine.preprocessing import Preprocessing
-
-# Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
-_GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
-_INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
-_RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 
 # What the preprocessing gives; `engine.quantization` looks for it.
 NETWORK_INPUT = "network_input"
@@ -124,7 +120,7 @@ def write_model(
     model = _folded(graph.model)
     del model.graph.input[1:]
     helper.set_model_props(model, dict(metadata))
-    _write(model, matrices, path)
+    write_onnx(model, matrices, path)
     graph.weights.clear()
     matrices.clear()
     onnx.checker.check_model(path)
@@ -165,39 +161,6 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     del folded.opset_import[:]
     folded.opset_import.extend(kept)
     return folded
-
-
-def _write(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write a model with further float32 constants, without a copy of them in memory.
-
-    The fields of a protocol buffer may come in any order and those of a message lie end to end:
-    the constants are appended to the serialised graph, whose length counts them in.
-    """
-    head = onnx.ModelProto()
-    head.CopyFrom(model)
-    head.ClearField("graph")
-    body = [model.graph.SerializeToString()]
-    for name, array in matrices.items():
-        values = np.ascontiguousarray(array, "<f4")
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
-        fields = tensor.SerializeToString() + _length_delimited(_RAW_DATA, values.nbytes)
-        size = len(fields) + values.nbytes
-        body += [_length_delimited(_INITIALIZER, size) + fields, values.data.cast("B")]
-    with path.open("wb") as file:
-        file.write(head.SerializeToString())
-        file.write(_length_delimited(_GRAPH, sum(map(len, body))))
-        file.writelines(body)
-
-
-def _length_delimited(field: int, length: int) -> bytes:
-    """Return the start of a length-delimited field (wire type 2): its tag and its length."""
-    varints = bytearray()
-    for value in (field << 3 | 2, length):
-        while value > 0x7F:
-            varints.append(value & 0x7F | 0x80)
-            value >>= 7
-        varints.append(value)
-    return bytes(varints)
 
 
 def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:

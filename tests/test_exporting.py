@@ -147,7 +147,7 @@ def test_a_failed_export_leaves_an_earlier_file_as_it_was(tiny_backbone, tmp_pat
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.onnx_graph._write", full_disk)
+    monkeypatch.setattr("engine.onnx_graph.write_onnx", full_disk)
     with pytest.raises(OSError, match="No space"):
         export_backbone(request(tiny_backbone, preprocessing="caffe"), own.path)
     assert file_sha256(own.path) == own.sha256

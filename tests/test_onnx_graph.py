@@ -8,8 +8,8 @@ from conftest import write_tiny_backbone
 from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
-from engine.onnx_files import metadata_of, read_onnx
-from engine.onnx_graph import NETWORK_INPUT, _write, graph_of, write_model
+from engine.onnx_files import metadata_of, read_onnx, write_onnx
+from engine.onnx_graph import NETWORK_INPUT, graph_of, write_model
 from engine.preprocessing import preprocessing_named
 
 NONE = preprocessing_named("none")
@@ -198,7 +198,7 @@ def test_large_constants_are_written_beside_the_model_in_one_file(tmp_path):
     bias = numpy_helper.from_array(np.arange(7, dtype=np.float32), "bias")
     model = network(nodes, {"out": ["N", 7]}, weights=[bias])
     helper.set_model_props(model, {"key": "é"})
-    _write(model, matrices, tmp_path / "x.onnx")
+    write_onnx(model, matrices, tmp_path / "x.onnx")
     read = read_onnx(tmp_path / "x.onnx")
     constants = {t.name: numpy_helper.to_array(t) for t in read.graph.initializer}
     assert list(constants) == ["bias", "wide", "transposed"]
