@@ -289,8 +289,10 @@ def test_a_stopped_run_goes_on_to_the_same_features(run, options, tmp_path, numb
         stderr=subprocess.PIPE,
         text=True,
     )
+    deadline = time.monotonic() + 30
     while not list((tmp_path / "cache").glob("**/parts/*.h5")):
         assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(getattr(signal, number))
     out, err = process.communicate(timeout=30)

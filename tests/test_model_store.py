@@ -154,8 +154,10 @@ def test_what_ends_in_mid_export_leaves_nothing_that_counts(
         text=True,
         start_new_session=True,
     )
+    deadline = time.monotonic() + 30
     while not list(store.glob(".new-*/made/model.onnx")):
         assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
         time.sleep(0.02)
     time.sleep(0.1)
     os.killpg(process.pid, getattr(signal, number))
