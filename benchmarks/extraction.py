@@ -53,6 +53,7 @@ def main() -> None:
         **{name: round(value, 4) for name, value in figures.items()},
         "session_to_bare": round(figures["session"] / figures["bare"], 4),
         "command_to_bare": round(figures["command"] / figures["bare"], 4),
+        "command_peak_bytes": _peak_of_children(),
         "rounds": rounds,
     }
     print(f"{len(pixels)} images, {arguments.backbone}, {available_cores()} cores, median")
@@ -62,6 +63,8 @@ def main() -> None:
     print(f"whole command             {result['command']:8.2f} images/s", end="")
     print(f"  {result['command_to_bare']:.1%} of bare")
     print(f"second run, whole         {result['second_run_seconds']:8.2f} s")
+    if result["command_peak_bytes"]:
+        print(f"peak memory of the command {result['command_peak_bytes'] / 1e9:7.2f} GB")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
@@ -109,6 +112,16 @@ def _bare(path: Path, pixels: np.ndarray) -> float:
     for start in range(0, len(pixels), BATCH):
         session.run(None, {"images": pixels[start : start + BATCH]})
     return len(pixels) / (time.perf_counter() - started)
+
+
+def _peak_of_children() -> int | None:
+    """Return the most resident bytes that a child had; None on Windows, which does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _timed(command: list[str]) -> tuple[float, dict[str, Any]]:
