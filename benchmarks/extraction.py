@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from engine.extraction import available_cores
 from engine.images import Rejected, decode
 from engine.model_store import BackboneRequest, backbone_request, exported_model
 from engine.sampling import interleave, select
+from engine.sessions import available_cores
 from engine.sources import open_source
 
 BATCH = 16

@@ -21,8 +21,8 @@ from cache.store import FeatureCache
 from engine import extract, extraction
 
 KEYS = [
-    *("source", "space", "backbone", "precision", "samples", "computed", "hits", "duplicates"),
-    *("rejected", "ignored", "seconds", "images_per_second", "stages"),
+    *("source", "space", "backbone", "precision", "precision_reason", "samples", "computed"),
+    *("hits", "duplicates", "rejected", "ignored", "seconds", "images_per_second", "stages"),
 ]
 
 
