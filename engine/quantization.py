@@ -6,6 +6,8 @@ and bias correction, ICCV 2019, section 4.2, with measured means). That matters 
 whose large weights cancel out: in MobileNetV2 it takes nine tenths of the error away.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -40,6 +42,21 @@ def quantize(
     folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT)
     plan = plan_quantization(model.graph)
     activations = calibrate(model, plan, pixels)
+    return integer_form(model, plan, activations, folded, levels=levels)
+
+
+def integer_form(
+    model: onnx.ModelProto,
+    plan: Plan,
+    activations: Mapping[str, Activations],
+    folded: PixelInput | None,
+    *,
+    levels: int,
+) -> onnx.ModelProto:
+    """Return the int8 form of a float model whose activations are known.
+
+    activations: of each site of the plan. folded: where its pixels come from, if folded.
+    """
     quantizers = _quantizers(plan, activations, folded)
     weights: dict[str, QuantizedWeights] = {}
     biases: dict[str, np.ndarray] = {}
@@ -59,7 +76,7 @@ def quantize(
 
 
 def _quantizers(
-    plan: Plan, activations: dict[str, Activations], folded: PixelInput | None
+    plan: Plan, activations: Mapping[str, Activations], folded: PixelInput | None
 ) -> dict[str, Quantizer]:
     """Return each site's quantizer; sites of a group span what all of them hold."""
     ranges: dict[str, tuple[float, float]] = {}
