@@ -5,7 +5,7 @@ import math
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -147,6 +147,10 @@ def _adopt(
         if asked not in (None, own):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {own}")
     shutil.copyfile(source, path)
+    if description.quantization is not None:
+        # A file cannot hold its own digest, by which two calibrations are told apart.
+        quantization = {**description.quantization, "model": file_sha256(path)}
+        description = replace(description, quantization=quantization)
     return description
 
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,10 +14,10 @@ from pathlib import Path
 
 import platformdirs
 
-from cache.command import INTERRUPTED
-from cache.failures import Failure, Interrupted, UsageFailure
+from cache.failures import UsageFailure
 from engine.architectures import ARCHITECTURES
 from engine.backbone import ModelFile, read_description
+from engine.child import run_in_child
 from engine.digests import file_sha256
 from engine.preprocessing import preprocessing_named
 
@@ -29,9 +27,6 @@ _EXPORTER = 1
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"
 _STALE_SECONDS = 86_400
-
-# How an error of the export command begins.
-_EXPORT = "python -m engine.export: "
 
 
 @dataclass(frozen=True)
@@ -134,7 +129,8 @@ def exported_model(request: BackboneRequest, say: Callable[[str], None]) -> Mode
         with tempfile.TemporaryDirectory(prefix=_NEW, dir=store) as scratch:
             made = Path(scratch) / "made"
             made.mkdir()
-            record = _export_in_child(request, made / "model.onnx")
+            arguments = [*request.options(), "--out", str(made / "model.onnx")]
+            record = run_in_child("engine.export", arguments, "the export")
             (made / "model.json").write_bytes(record)
             # The folder appears with all that is in it, or not at all.
             try:
@@ -170,35 +166,3 @@ def _content(name: str) -> str:
     if name == "imagenet" or name.startswith("random:"):
         return name
     return file_sha256(Path(name))
-
-
-def _export_in_child(request: BackboneRequest, path: Path) -> bytes:
-    """Run `python -m engine.export`; return the JSON that it prints."""
-    finished = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "engine.export",
-            *request.options(),
-            "--out",
-            str(path),
-            "--json",
-            "--quiet",
-        ],
-        capture_output=True,
-        check=False,
-    )
-    if finished.returncode == 0:
-        return finished.stdout
-    if finished.returncode == INTERRUPTED:
-        raise Interrupted("interrupted while exporting the backbone; run the same command again")
-    lines = finished.stderr.decode(errors="replace").strip().splitlines()
-    if not lines:
-        raise Failure(
-            f"the export was killed (exit code {finished.returncode}); it needs up to 3 GB of "
-            "memory, so close other programs and run the same command again"
-        )
-    # The command's own line, or the last one of a traceback.
-    own = lines[-1].startswith(_EXPORT)
-    failure = UsageFailure if finished.returncode == UsageFailure.exit_code else Failure
-    raise failure(lines[-1].removeprefix(_EXPORT) if own else f"the export failed: {lines[-1]}")

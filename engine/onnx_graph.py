@@ -15,10 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cache.failures import Failure, UsageFailure
 from engine.graph_walk import needed
 from engine.onnx_files import write_onnx
-from engine.preprocessing import Preprocessing
-
-# What the preprocessing gives; `engine.quantization` looks for it.
-NETWORK_INPUT = "network_input"
+from engine.preprocessing import NETWORK_INPUT, Preprocessing
 
 # Goes before each name of the network, so that no name of ours is taken.
 _PREFIX = "network/"

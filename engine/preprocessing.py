@@ -14,6 +14,9 @@ from types import MappingProxyType
 
 from cache.failures import UsageFailure
 
+# The tensor of an exported graph that the preprocessing gives; quantisation looks for it.
+NETWORK_INPUT = "network_input"
+
 
 @dataclass(frozen=True)
 class Preprocessing:

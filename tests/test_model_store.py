@@ -49,7 +49,7 @@ def test_a_model_is_exported_once(store, request_tiny, monkeypatch):
     assert "is exported to ONNX, once, to" in said[0]
     assert model.path.parent.parent == store
     assert Backbone(model).features(PIXELS).shape == (2, 24)
-    monkeypatch.setattr(model_store, "_export_in_child", no_export)
+    monkeypatch.setattr(model_store, "run_in_child", no_export)
     assert exported_model(request_tiny, said.append) == model
     assert len(said) == 1
     assert [path.name for path in store.iterdir()] == [model.path.parent.name]
@@ -82,15 +82,15 @@ def test_a_damaged_record_is_refused_with_what_to_do(request_tiny, record):
 
 def test_two_exports_at_once_leave_one_model(store, request_tiny, monkeypatch):
     both = threading.Barrier(2)
-    export = model_store._export_in_child
+    export = model_store.run_in_child
 
-    def export_together(request, path):
+    def export_together(*arguments):
         both.wait(30)
-        record = export(request, path)
+        record = export(*arguments)
         both.wait(30)
         return record
 
-    monkeypatch.setattr(model_store, "_export_in_child", export_together)
+    monkeypatch.setattr(model_store, "run_in_child", export_together)
     models = []
     threads = [
         threading.Thread(target=lambda: models.append(exported_model(request_tiny, silent)))
