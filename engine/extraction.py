@@ -93,7 +93,7 @@ def extract_source(
         threads = options.threads or available_cores()
         images = Images(source, samples, options.interpolation, DECODE_RULE, options.seed, threads)
         choice = choose_precision(options.precision, model, cache, images, say)
-        say(f"{choice.model.description.precision}: {choice.reason}")
+        say(f"precision {choice.model.description.precision}: {choice.reason}")
         with progress(len(samples), quiet=quiet) as bar:
             tally = run_pass(
                 source,

@@ -57,7 +57,7 @@ class Parity:
                 f"(accuracy {self.head.fp32:.4f} fp32, {self.head.int8:.4f} int8)"
             )
         return (
-            f"int8 against fp32 on {self.images} other images: cosine {self.cosine_mean:.4f} mean, "
+            f"compared with fp32 on {self.images} images: cosine {self.cosine_mean:.4f} mean, "
             f"{self.cosine_p1:.4f} 1st percentile, {self.cosine_min:.4f} least; "
             f"relative error {self.relative_error:.3f}; {head}; {self.gain:.2f} times as fast"
         )

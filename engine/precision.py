@@ -12,7 +12,7 @@ from engine.backbone import ModelFile, feature_space
 from engine.calibration_images import LEAST, calibration_pixels
 from engine.int8_models import int8_model, int8_spaces, keep_int8_model
 from engine.parity import Parity
-from engine.quantizing import quantize_in_child
+from engine.quantizing import QuantizationPixels, quantize_in_child
 from engine.sources import Sample, Source
 
 # What `auto` asks of int8, see docs/decisions/050.
@@ -103,7 +103,8 @@ def _measured(
         )
     say(
         f"calibrating int8 on {len(pixels.calibration)} images and comparing it with fp32 on "
-        f"{len(pixels.held_out)} others, once for this cache"
+        f"{len(pixels.held_out)} others, once for this cache; "
+        f"takes about as long as {_cost(pixels)} images"
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "int8.onnx"
@@ -118,6 +119,11 @@ def _measured(
     reason = f"int8 was measured and left: {'; '.join(objections)}"
     space.write_note(_NOTE, {**quantized.payload(), "reason": reason, "summary": reason})
     return Choice(model, space, reason)
+
+
+def _cost(pixels: QuantizationPixels) -> int:
+    """Return how many fp32 passes the calibration and the comparison are worth, about."""
+    return len(pixels.calibration) + round(1.3 * len(pixels.held_out))
 
 
 def objections_to(parity: Parity) -> list[str]:
