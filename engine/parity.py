@@ -50,16 +50,16 @@ class Parity:
 
     def summary(self) -> str:
         """Return one line."""
-        head = "no head to compare (too few labelled images)"
+        head = "too few labels to compare heads"
         if self.head is not None:
             head = (
-                f"heads agree on {self.head.agreement:.1%} of {self.head.images} "
-                f"(accuracy {self.head.fp32:.4f} fp32, {self.head.int8:.4f} int8)"
+                f"heads agree on {self.head.agreement:.1%}, accuracy {self.head.int8:.4f} "
+                f"(fp32 {self.head.fp32:.4f})"
             )
         return (
-            f"compared with fp32 on {self.images} images: cosine {self.cosine_mean:.4f} mean, "
-            f"{self.cosine_p1:.4f} 1st percentile, {self.cosine_min:.4f} least; "
-            f"relative error {self.relative_error:.3f}; {head}; {self.gain:.2f} times as fast"
+            f"cosine to fp32 {self.cosine_mean:.4f} mean, {self.cosine_p1:.4f} 1st percentile, "
+            f"{self.cosine_min:.4f} least of {self.images} other images, relative error "
+            f"{self.relative_error:.3f}; {head}; {self.gain:.2f} times as fast"
         )
 
     def payload(self) -> dict[str, Any]:
