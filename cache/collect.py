@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cache.files import TEMPORARY
+from cache.files import TEMPORARY, is_link
 from cache.index import Index
 from cache.maintenance import maintenance
 from cache.part import Part
@@ -38,19 +38,25 @@ class Garbage:
 def leftovers(cache: FeatureCache) -> list[Path]:
     """Return unfinished files (of processes killed or at work), and parts set aside as damaged."""
     unfinished = cache.path.rglob(f"{TEMPORARY}*")
-    return sorted([*unfinished, *(cache.path / "spaces").glob("*/damaged/*")])
+    aside = (path for space in cache.spaces() for path in (space.path / "damaged").glob("*"))
+    return sorted(path for path in {*unfinished, *aside} if is_link(path) or not path.is_dir())
 
 
 def find_garbage(
     cache: FeatureCache, warn: Callable[[str], None], min_age: float = MIN_AGE
 ) -> Garbage:
-    """Find what no dataset uses. min_age: seconds; anything younger is left to its process."""
+    """Find what no dataset uses.
+
+    min_age: seconds; anything younger is left to its process. 0 for none: nothing else runs.
+    """
     unused, parts, rows = [], [], 0
     for space in cache.spaces():
         if not space.datasets():
             if _old(space.path / "parts", min_age):
                 unused.append(space)
             continue
+        if not all(_old(path, min_age) for path in space.partial_rows()):
+            continue  # a run under way may count on features that no row names yet
         used = _used(space)
         affected = []
         for part in space.parts(warn):
@@ -92,7 +98,10 @@ def _used(space: Space) -> Index:
 
 
 def _old(path: Path, min_age: float) -> bool:
-    """Tell whether a file is older than `min_age` seconds; False once it is gone."""
+    """Tell whether a file is older than `min_age` seconds; False once it is gone.
+
+    One from the future (a clock was set back) is young: too much is kept rather than too little.
+    """
     with contextlib.suppress(FileNotFoundError):
-        return time.time() - path.stat().st_mtime >= min_age
+        return time.time() - path.lstat().st_mtime >= min_age or min_age <= 0
     return False

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import json
 import os
 import sys
@@ -13,6 +14,9 @@ from cache.failures import Failure
 from cache.printable import printable
 
 INTERRUPTED = 130
+
+# Characters of a message; of a longer one the middle is left out.
+_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,11 @@ class Console:
     def say(self, line: str) -> None:
         """Print a message on stderr, unless quiet."""
         if not self.quiet:
-            print(line, file=sys.stderr, flush=True)
+            print(printable(line, _LINE), file=sys.stderr, flush=True)
 
     def warn(self, line: str) -> None:
         """Print a warning on stderr, quiet or not."""
-        print(f"warning: {line}", file=sys.stderr, flush=True)
+        print(f"warning: {printable(line, _LINE)}", file=sys.stderr, flush=True)
 
     def result(self, payload: Any, summary: str) -> None:
         """Print the command's result: `payload` as JSON where --json was given, else `summary`."""
@@ -81,6 +85,8 @@ def run_command(
     one line on stderr, without a traceback.
     """
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8 must not end the job
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = action(arguments, Console(json=arguments.json, quiet=arguments.quiet))
         sys.stdout.flush()
@@ -118,4 +124,4 @@ def describe_os_error(error: OSError) -> str:
 
 
 def _report(prog: str, message: str) -> None:
-    print(f"{prog}: {printable(message, 2000)}", file=sys.stderr, flush=True)
+    print(f"{prog}: {printable(message, _LINE)}", file=sys.stderr, flush=True)

@@ -14,9 +14,12 @@ from pathlib import Path
 from types import TracebackType
 
 from cache.failures import Failure
-from cache.files import Damaged, read_json, write_json, write_whole
+from cache.files import Damaged, refuse_links, write_whole
 from cache.part import SUFFIX
+from cache.record import read_record, write_record
 from cache.table import Row, overlay, read_rows, rows_image
+
+_NAME = "dataset.json"
 
 _WHOLE, _PARTIAL = "whole", "rows"
 
@@ -45,27 +48,42 @@ class Segments:
     def made(cls, space: Path, name: str) -> "Segments":
         """Return the same, with its folder there."""
         segments = cls.of(space, name)
-        if not (segments.folder / "dataset.json").exists():
+        refuse_links(segments.folder)
+        try:
+            cls.at(segments.folder)
+        except (Damaged, FileNotFoundError):
             segments.folder.mkdir(parents=True, exist_ok=True)
-            write_json(segments.folder / "dataset.json", {"name": name})
+            write_record(segments.folder / _NAME, "dataset", {"name": name})
         return segments
 
     @classmethod
     def all(cls, space: Path) -> list["Segments"]:
-        """Return all datasets of a space. Raises Damaged if a name is not what was written."""
-        found = []
-        for record in (space / "datasets").glob("*/dataset.json"):
-            segments = cls.of(space, str(read_json(record).get("name")))
-            if segments.folder != record.parent:
-                raise Damaged(f"{record} is damaged; delete {record.parent} and extract again")
-            found.append(segments)
-        return found
+        """Return all datasets of a space.
+
+        Raises:
+            Damaged: a name is not what was written.
+            Failure: one of the folders is a link.
+        """
+        return [cls.at(record.parent) for record in (space / "datasets").glob(f"*/{_NAME}")]
+
+    @classmethod
+    def at(cls, folder: Path) -> "Segments":
+        """Return the dataset that lies in a folder. Raises as `all` does."""
+        refuse_links(folder)
+        name = _read_name(folder / _NAME)
+        if cls.of(folder.parent.parent, name).folder != folder:
+            raise Damaged(f"{folder / _NAME} does not belong to the folder that it is in")
+        return cls(folder, name)
 
     def paths(self) -> list[Path]:
         """Return the segments in force, oldest first."""
         paths = sorted(self.folder.glob(f"[0-9]*{SUFFIX}"))
         whole = [number for number, path in enumerate(paths) if f"-{_WHOLE}-" in path.name]
         return paths[whole[-1] :] if whole else paths
+
+    def partial(self) -> list[Path]:
+        """Return the segments of runs that are not finished: under way, or killed."""
+        return list(self.folder.glob(f"[0-9]*-{_PARTIAL}-*{SUFFIX}"))
 
     def rows(self) -> list[Row]:
         """Return the rows in force. Raises Damaged if they are not what was written."""
@@ -91,6 +109,16 @@ class Segments:
         return path
 
 
+def _read_name(path: Path) -> str:
+    try:
+        name = read_record(path, "dataset").get("name")
+        if not isinstance(name, str):
+            raise Damaged(f"{path} is damaged: it has no name")
+    except Damaged as damage:
+        raise Damaged(f"{damage}; the next extraction of that source mends it") from damage
+    return name
+
+
 class DatasetWriter:
     """Writes a run's rows: some at a time while it is under way, all when it is finished.
 
@@ -100,9 +128,10 @@ class DatasetWriter:
     """
 
     def __init__(self, segments: Segments) -> None:
-        """Begin a run."""
+        """Begin a run: an empty segment tells `gc` that features may be wanted."""
         self._segments = segments
         self._rows: list[Row] = []
+        self.append([])
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from cache.collect import leftovers
-from cache.hdf5 import VERSION
+from cache.record import VERSION
 from cache.space import Space
 from cache.store import FeatureCache
 

@@ -1,18 +1,20 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and that are what they seem."""
 
 import contextlib
-import json
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from cache.failures import Failure
 
 # Names that begin so are unfinished; nothing but `gc` looks at them.
 TEMPORARY = ".tmp-"
+
+_JUNCTION = 0xA0000003  # Windows: IO_REPARSE_TAG_MOUNT_POINT
 
 
 class Damaged(Failure):
@@ -63,17 +65,40 @@ def write_whole(path: Path, data: bytes) -> None:
         publish(unfinished, path)
 
 
-def write_json(path: Path, record: Any) -> None:
-    """Write a JSON file atomically and durably."""
-    write_whole(path, (json.dumps(record, indent=1, sort_keys=True) + "\n").encode("ascii"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises Damaged if the file is none."""
+def is_link(path: Path) -> bool:
+    """Tell whether a path is a symbolic link, or a junction of Windows."""
     try:
-        record = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise Damaged(f"{path} is damaged: {error}") from error
-    if not isinstance(record, dict):
-        raise Damaged(f"{path} is damaged: it is not a JSON object")
-    return record
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISLNK(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION
+
+
+def refuse_links(*folders: Path) -> None:
+    """Raise Failure if one of a cache's folders is a link: what lies behind it is not the cache's.
+
+    A stranger's cache could otherwise have any folder of the user's cleaned up or written to.
+    """
+    for folder in folders:
+        if is_link(folder):
+            raise Failure(f"{folder} is a link, and a cache has none inside; remove the link")
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading, unbuffered.
+
+    Raises:
+        Damaged: it is a link, a pipe (which opening might wait for), a device or a folder.
+        OSError: it is not there, or may not be read.
+    """
+    if is_link(path) or not stat.S_ISREG(path.lstat().st_mode):
+        raise Damaged(f"{path} is not a regular file")
+    return path.open("rb", buffering=0)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """Return the bytes of a regular file. Damaged if it is none, or has more than `limit`."""
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise Damaged(f"{path} is damaged: it is larger than {limit} bytes")
+        return file.read()

@@ -11,9 +11,6 @@ from cache.part import file_sha256, open_part
 from cache.space import Space
 from cache.store import FeatureCache
 
-# Files of a space's folder that go with it, beside parts, rows and notes.
-_COMPANIONS = ("model.onnx",)
-
 
 @dataclass
 class Merged:
@@ -44,20 +41,23 @@ def merge(
         for other in others:
             for theirs in other.spaces():
                 ours = cache.add_space(theirs.description, theirs.dimension)
-                _merge_companions(ours, theirs)
+                _merge_companions(ours, theirs, warn)
                 _merge_parts(ours, theirs, merged, warn)
                 _merge_rows(ours, theirs, merged)
     return merged
 
 
-def _merge_companions(ours: Space, theirs: Space) -> None:
-    for name in _COMPANIONS:
-        source = theirs.path / name
-        if source.is_file() and not source.is_symlink() and not (ours.path / name).exists():
-            with temporary(ours.path) as unfinished:
-                shutil.copyfile(source, unfinished)
-                publish(unfinished, ours.path / name)
-    present = ours.notes()
+def _merge_companions(ours: Space, theirs: Space, warn: Callable[[str], None]) -> None:
+    for source in theirs.companions():
+        if (ours.path / source.name).exists():
+            continue
+        with temporary(ours.path) as unfinished:
+            shutil.copyfile(source, unfinished)
+            if ours.names(file_sha256(unfinished)):
+                publish(unfinished, ours.path / source.name)
+            else:
+                warn(f"{source} is not the file that its space is described with; left out")
+    present = {path.stem for path in ours.note_paths()}
     for name, payload in theirs.notes().items():
         if name not in present:
             ours.write_note(name, payload)

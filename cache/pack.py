@@ -8,6 +8,7 @@ import numpy as np
 
 from cache.failures import Failure
 from cache.files import publish, temporary
+from cache.index import Index
 from cache.space import Space
 from cache.table import Row
 
@@ -45,28 +46,41 @@ def pack(space: Space, out: Path) -> Packed:
     with temporary(out.parent) as unfinished:
         try:
             with h5py.File(unfinished, "w", libver="v110") as file:
-                _write(file, space, rows, classes)
-        except RuntimeError as error:  # how HDF5 reports a disk that is full at closing
+                place = _write_but_features(file, space, rows, classes)
+        except (OSError, RuntimeError) as error:  # HDF5 tells a full disk in either way
             reason = str(error).splitlines()[0]
             raise Failure(f"{out} could not be written: {reason}; free some space") from error
+        _write_features(unfinished, place, space.index(), [row.digest for row in rows])
         publish(unfinished, out)
     return Packed(len(rows), classes, out.stat().st_size)
 
 
-def _write(file: h5py.File, space: Space, rows: list[Row], classes: list[str]) -> None:
+def _write_but_features(file: h5py.File, space: Space, rows: list[Row], classes: list[str]) -> int:
+    """Write all but the features; return where in the file there is room for those."""
     text = h5py.string_dtype("utf-8")
     codes: dict[str | None, int] = {label: code for code, label in enumerate(classes)}
-    digests = np.frombuffer(b"".join(row.digest for row in rows), np.uint8).reshape(-1, 32)
     file.attrs["space"] = space.id
-    file["digests"] = digests
+    digests = b"".join(row.digest for row in rows)
+    file["digests"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     file["labels"] = np.array([codes.get(row.label, -1) for row in rows], np.int32)
     file.create_dataset("classes", data=[_encoded(label) for label in classes], dtype=text)
     file.create_dataset("paths", data=[_encoded(row.path) for row in rows], dtype=text)
-    features = file.create_dataset("features", (len(rows), space.dimension), np.float32)
-    index = space.index()
-    for start in range(0, len(rows), _ROWS_AT_ONCE):
-        wanted = digests[start : start + _ROWS_AT_ONCE]
-        features[start : start + len(wanted)] = index.read(wanted)
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    size = h5py.h5s.create_simple((len(rows), space.dimension))
+    features = h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, size, plist)
+    return int(features.get_offset())
+
+
+def _write_features(out: Path, place: int, index: Index, digests: list[bytes]) -> None:
+    """Write the features at their place by plain writes, whose errors leave HDF5 alone."""
+    with out.open("rb+") as file:
+        file.seek(place)
+        for start in range(0, len(digests), _ROWS_AT_ONCE):
+            wanted = b"".join(digests[start : start + _ROWS_AT_ONCE])
+            features = index.read(np.frombuffer(wanted, np.uint8).reshape(-1, 32))
+            file.write(np.ascontiguousarray(features, "<f4").data)
 
 
 def _encoded(text: str) -> bytes:

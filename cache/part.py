@@ -3,8 +3,7 @@
     digests    uint8 (N, 32)     SHA-256 of each image's encoded bytes
     features   float32 (N, D)    contiguous, in the same order
     checksums  uint64 (B,)       XXH3-64 of each block of `block` rows of `features`
-    attributes format, version, space (the feature space's id), block,
-               digests_checksum (XXH3-64 of `digests`)
+    facts      space (the feature space's id), block, digests_checksum (XXH3-64 of `digests`)
 
 Its name finds any changed bit of the file (`verify`); the checksums find any that would be
 served, at the speed of memory, whenever rows are read.
@@ -18,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from cache.files import Damaged, sync_folder, write_whole
-from cache.hdf5 import dataset, image, opened
+from cache.files import Damaged, open_regular, sync_folder, write_whole
+from cache.hdf5 import image, opened
 
 SUFFIX = ".h5"
 
@@ -45,26 +44,26 @@ def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarr
         xxhash.xxh3_64_intdigest(features[start : start + block].data)
         for start in range(0, rows, block)
     ]
-    attributes = {
+    facts = {
         "space": space,
         "block": block,
-        "digests_checksum": np.uint64(xxhash.xxh3_64_intdigest(digests.data)),
+        "digests_checksum": xxhash.xxh3_64_intdigest(digests.data),
     }
     arrays = {
         "digests": digests,
         "checksums": np.array(checksums, "<u8"),
         "features": features,
     }
-    data = image("part", attributes, arrays)
+    data = image("part", facts, arrays)
     final = folder / f"{hashlib.sha256(data).hexdigest()}{SUFFIX}"
     write_whole(final, data)
     return final
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal. Damaged if it is no regular file."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while data := file.read(2**20):
             digest.update(data)
     return digest.hexdigest()
@@ -113,12 +112,12 @@ class Part:
         if not len(rows):
             return
         with opened(self.path, "part") as file:
-            features = dataset(file, "features", "<f4", (len(self.digests), self.dimension))
-            block = int(file.attrs["block"])
+            features = file.array("features", "<f4", (len(self.digests), self.dimension))
+            block = file.number("block")
             if block != self.block:
                 raise Damaged(f"{self.path} is damaged: blocks of {block} rows")
             blocks = -(-len(self.digests) // block)
-            checksums = dataset(file, "checksums", "<u8", (blocks,))[()]
+            checksums = file.array("checksums", "<u8", (blocks,)).read()
             buffer = np.empty((min(block, len(self.digests)), self.dimension), "<f4")
             numbers = rows // block
             starts = np.flatnonzero(np.diff(numbers, prepend=-1))
@@ -127,7 +126,7 @@ class Part:
                 low = number * block
                 high = min(low + block, len(self.digests))
                 values = buffer[: high - low]
-                features.read_direct(values, np.s_[low:high])
+                features.read_into(values, low)
                 if xxhash.xxh3_64_intdigest(values.data) != checksums[number]:
                     raise Damaged(f"{self.path} is damaged: rows {low} to {high - 1}")
                 # Not by their number: a row may be wanted twice and another not at all.
@@ -138,10 +137,10 @@ class Part:
 def open_part(path: Path, space: str, dimension: int) -> Part:
     """Read a part's digests. Raises Damaged if it is not a part of this space, as written."""
     with opened(path, "part") as file:
-        digests = dataset(file, "digests", "|u1", (None, 32))[()]
-        if file.attrs["space"] != space:
+        digests = file.array("digests", "|u1", (None, 32)).read()
+        if file.facts.get("space") != space:
             raise Damaged(f"{path} belongs to another feature space")
-        if np.uint64(xxhash.xxh3_64_intdigest(digests.data)) != file.attrs["digests_checksum"]:
+        if xxhash.xxh3_64_intdigest(digests.data) != file.number("digests_checksum"):
             raise Damaged(f"{path} is damaged: its digests are not what was written")
-        dataset(file, "features", "<f4", (len(digests), dimension))
+        file.array("features", "<f4", (len(digests), dimension))
     return Part(path, digests, dimension)

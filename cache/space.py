@@ -14,19 +14,38 @@ import numpy as np
 
 from cache.dataset import DatasetWriter, Segments
 from cache.failures import UsageFailure
-from cache.files import Damaged, read_json, write_json
+from cache.files import Damaged, is_link, refuse_links
 from cache.index import Index
-from cache.known import WORTH_WRITING, read_known, write_known
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
+from cache.record import read_record, write_record
 from cache.table import Row
 
+# Floats a feature may have: VGG16's largest layer gives 3,211,264.
+MAX_DIMENSION = 2**24
+
+_FOLDERS = ("parts", "datasets", "notes", "damaged")
+
 _PART_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
+
+
+# Files that may lie in a space's folder, each with its SHA-256 in the description.
+_COMPANIONS = ("model.onnx",)
+
+_NOTE_NAME = re.compile("[a-z0-9_-]{1,64}")
 
 
 def space_id(description: Mapping[str, Any]) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of a description's canonical JSON."""
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def read_note(path: Path) -> Any:
+    """Read a fact about a space. Raises Damaged if it is not what was written."""
+    try:
+        return read_record(path, "note").get("note")
+    except Damaged as damage:
+        raise Damaged(f"{damage}; verify sets it aside") from damage
 
 
 def _warn(message: str) -> None:
@@ -43,15 +62,32 @@ class Space:
 
     @classmethod
     def open(cls, path: Path) -> "Space":
-        """Open a space's folder. Raises Damaged if it is not what its name says."""
-        record = read_json(path / "space.json")
-        try:
-            space = cls(path, dict(record["description"]), int(record["dimension"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"{path / 'space.json'} is damaged") from error
-        if space_id(space.description) != path.name or space.dimension < 1:
+        """Open a space's folder.
+
+        Raises:
+            Damaged: it is not what its name says.
+            Failure: one of its folders is a link, or a newer release wrote it.
+        """
+        refuse_links(path, *(path / name for name in _FOLDERS))
+        record = read_record(path / "space.json", "space")
+        description, dimension = record.get("description"), record.get("dimension")
+        if not isinstance(description, dict) or space_id(description) != path.name:
             raise Damaged(f"{path / 'space.json'} does not belong to the folder that it is in")
-        return space
+        if type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION:
+            raise Damaged(f"{path / 'space.json'} is damaged: {dimension} floats a feature")
+        return cls(path, description, dimension)
+
+    @classmethod
+    def make(cls, folder: Path, description: Mapping[str, Any], dimension: int) -> "Space":
+        """Return the space of a description in the folder of spaces, made if it is not sound."""
+        path = folder / space_id(description)
+        refuse_links(path)
+        (path / "parts").mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(Damaged, FileNotFoundError):
+            return cls.open(path)
+        record = {"description": dict(description), "dimension": dimension}
+        write_record(path / "space.json", "space", record)
+        return cls.open(path)
 
     @property
     def id(self) -> str:
@@ -64,6 +100,15 @@ class Space:
         keys = ("backbone", "layer", "precision", "interpolation")
         return " ".join(str(self.description[key]) for key in keys if key in self.description)
 
+    def names(self, sha256: str) -> bool:
+        """Tell whether the description holds a file's SHA-256: no other file goes with it."""
+        return sha256 in json.dumps(self.description)
+
+    def companions(self) -> list[Path]:
+        """Return the files that go with the features, such as the model that computes them."""
+        paths = (self.path / name for name in _COMPANIONS)
+        return [path for path in paths if path.is_file() and not is_link(path)]
+
     def part_paths(self) -> list[Path]:
         """Return the finished parts, by name."""
         paths = (self.path / "parts").glob(f"*{SUFFIX}")
@@ -74,25 +119,18 @@ class Space:
 
         A damaged one is left out, set aside and told to `warn`: its images count as not computed.
         """
-        known = read_known(self.path)
-        parts: list[Part] = []
-        unknown = 0
-        for path in self.part_paths():
-            if path.name in known:
-                parts.append(Part(path, known[path.name], self.dimension))
-                continue
-            unknown += 1
-            try:
-                parts.append(open_part(path, self.id, self.dimension))
-            except Damaged as damage:
-                with contextlib.suppress(OSError):  # a read-only cache: leaving it out will do
-                    set_aside(path)
-                warn(f"{damage}; set aside, the next extraction computes its images again")
-            except FileNotFoundError:
-                continue  # compacted away since it was listed
-        if unknown >= WORTH_WRITING:
-            write_known(self.path, parts)
-        return parts
+        return [part for path in self.part_paths() if (part := self._part(path, warn))]
+
+    def _part(self, path: Path, warn: Callable[[str], None]) -> Part | None:
+        try:
+            return open_part(path, self.id, self.dimension)
+        except Damaged as damage:
+            with contextlib.suppress(OSError):  # a read-only cache: leaving it out will do
+                set_aside(path)
+            warn(f"{damage}; set aside, the next extraction computes its images again")
+        except FileNotFoundError:
+            pass  # compacted away since it was listed
+        return None
 
     def index(self, warn: Callable[[str], None] = _warn) -> Index:
         """Return what the finished parts hold now. Damaged parts are treated as by `parts`."""
@@ -109,17 +147,31 @@ class Space:
         write_part(self.path / "parts", self.id, digests, features)
 
     def write_note(self, name: str, payload: Mapping[str, Any]) -> None:
-        """Keep a fact about the space, as JSON, in place of an earlier one of that name."""
+        """Keep a fact about the space, JSON values, in place of an earlier one of that name.
+
+        name: lower-case letters, digits, `-` and `_`.
+        """
+        if not _NOTE_NAME.fullmatch(name):
+            raise ValueError(f"{name} is no name for a note")
         (self.path / "notes").mkdir(exist_ok=True)
-        write_json(self.path / "notes" / f"{name}.json", payload)
+        write_record(self.path / "notes" / f"{name}.json", "note", {"note": dict(payload)})
+
+    def note_paths(self) -> list[Path]:
+        """Return the files of the facts that are kept about the space, by name."""
+        paths = (self.path / "notes").glob("*.json")
+        return sorted(path for path in paths if _NOTE_NAME.fullmatch(path.stem))
 
     def notes(self) -> dict[str, Any]:
         """Return the facts that are kept about the space: name -> payload."""
-        return {p.stem: read_json(p) for p in sorted((self.path / "notes").glob("[!.]*.json"))}
+        return {path.stem: read_note(path) for path in self.note_paths()}
 
     def datasets(self) -> list[str]:
         """Return the names of the datasets that have rows in this space."""
         return sorted(segments.name for segments in Segments.all(self.path))
+
+    def partial_rows(self) -> list[Path]:
+        """Return the files of rows that runs under way, or killed ones, have written."""
+        return [path for segments in Segments.all(self.path) for path in segments.partial()]
 
     def table(self, names: Sequence[str] | None = None) -> list[Row]:
         """Return the rows of the named datasets, or of all.

@@ -6,7 +6,9 @@ spaces/ID/parts/SHA256.h5         features, see `cache.part`
 spaces/ID/datasets/KEY/...        the rows of a source, see `cache.dataset`
 spaces/ID/notes/NAME.json         facts about a space
 spaces/ID/damaged/SHA256.h5       parts that were found damaged
-spaces/ID/known.h5                disposable, see `cache.known`
+
+Each file says its format and version, and finds any changed bit of itself: JSON files are records
+(`cache.record`), HDF5 files are named by their SHA-256. No folder is a link.
 """
 
 from collections.abc import Mapping
@@ -16,11 +18,13 @@ from typing import Any
 
 from cache.dataset import DatasetWriter
 from cache.failures import Failure, UsageFailure
-from cache.files import TEMPORARY, read_json, write_json
-from cache.hdf5 import FORMAT, VERSION
+from cache.files import TEMPORARY, Damaged, refuse_links
+from cache.record import read_record, write_record
 from cache.space import Space, space_id
 
 __all__ = ["DatasetWriter", "FeatureCache", "Space", "space_id"]
+
+_OWN = {"cache.json", "spaces", "heads", ".maintenance"}
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,19 @@ class FeatureCache:
         """
         cache = cls(Path(path))
         marker = cache.path / "cache.json"
-        if not marker.exists():
+        if not marker.is_file():
             if cache.path.exists() and not cache.path.is_dir():
                 raise Failure(f"{path} is a file; give a directory for the cache")
             cache.path.mkdir(parents=True, exist_ok=True)
-            others = [e for e in cache.path.iterdir() if not e.name.startswith(TEMPORARY)]
+            names = {entry.name for entry in cache.path.iterdir()}
+            others = {name for name in names - _OWN if not name.startswith(TEMPORARY)}
             if others and not marker.exists():  # another process may have made it just now
                 raise Failure(f"{path} holds other things; give a new or empty directory")
-            write_json(marker, {"format": f"{FORMAT}-cache", "version": VERSION})
+            write_record(marker, "cache", {})
+        try:
+            read_record(marker, "cache")
+        except Damaged:  # it says nothing that could be lost
+            write_record(marker, "cache", {})
         return cls.open(path)
 
     @classmethod
@@ -53,7 +62,8 @@ class FeatureCache:
         """Open an existing cache.
 
         Raises:
-            Failure: there is none, or a newer release wrote it.
+            Failure: there is none, a newer release wrote it, or a link leads out of it.
+            Damaged: its marker is not what was written.
         """
         cache = cls(Path(path))
         marker = cache.path / "cache.json"
@@ -61,14 +71,11 @@ class FeatureCache:
             raise Failure(
                 f"{path} is not a cache; make one: python -m engine.extract SOURCE --cache {path}"
             )
-        record = read_json(marker)
-        if record.get("format") != f"{FORMAT}-cache":
-            raise Failure(f"{path} is not a cache of onceover")
-        if not isinstance(record.get("version"), int) or record["version"] > VERSION:
-            raise Failure(
-                f"{path} has format version {record.get('version')}, this release reads up to "
-                f"{VERSION}; update onceover"
-            )
+        try:
+            read_record(marker, "cache")
+        except Damaged as damage:
+            raise Damaged(f"{damage}; the next extraction into {path} writes it anew") from damage
+        refuse_links(cache.path / "spaces", cache.path / "heads")
         return cache
 
     def spaces(self) -> list[Space]:
@@ -101,9 +108,4 @@ class FeatureCache:
         description: JSON values; everything that can change a feature, and nothing else.
         dimension: floats per feature.
         """
-        path = self.path / "spaces" / space_id(description)
-        (path / "parts").mkdir(parents=True, exist_ok=True)
-        if not (path / "space.json").exists():
-            record = {"description": dict(description), "dimension": dimension}
-            write_json(path / "space.json", record)
-        return Space.open(path)
+        return Space.make(self.path / "spaces", description, dimension)

@@ -7,19 +7,18 @@ A segment of it is an immutable HDF5 file, named by its generation and the SHA-2
     label, reason                     int32 (N,)       which label or reason; -1 for none
     digest                            uint8 (N, 32)    zeros where the bytes could not be read
     status                            uint8 (N,)       0 cached, 1 rejected
-    attributes format, version, checksum (XXH3-64 over all of these, in this order)
+    facts      checksum (XXH3-64 over all of these, in this order)
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 import xxhash
 
 from cache.files import Damaged
-from cache.hdf5 import dataset, image, opened
+from cache.hdf5 import image, opened
 
 STATUSES = ("cached", "rejected")
 
@@ -77,33 +76,36 @@ def rows_image(rows: Sequence[Row]) -> bytes:
 def read_rows(path: Path) -> list[Row]:
     """Read the rows of a file. Raises Damaged if they are not what was written."""
     with opened(path, "table") as file:
-        columns = {name: _read(file, name, dtype, shape) for name, dtype, shape in _COLUMNS}
-        if _checksum(columns) != file.attrs["checksum"]:
+        columns = {name: file.array(name, dtype, shape).read() for name, dtype, shape in _COLUMNS}
+        if _checksum(columns) != file.number("checksum"):
             raise Damaged(f"{path} is damaged: its rows are not what was written")
+    try:
         return _rows(columns)
+    except (ValueError, LookupError) as error:  # a stranger's: checksums do not make sense of it
+        raise Damaged(f"{path} is damaged: {error}") from error
 
 
 def _rows(columns: dict[str, np.ndarray]) -> list[Row]:
     paths, labels, reasons = (
         _unpacked(columns[name], columns[f"{name}_ends"]) for name in ("paths", "labels", "reasons")
     )
-    digests = columns["digest"]
+    digests = columns["digest"].tobytes()
+    readable = np.asarray(columns["digest"].any(axis=1))
+    if not readable[columns["status"] == STATUSES.index("cached")].all():
+        raise ValueError("a cached row has no digest")
+    codes = (columns[name].tolist() for name in ("label", "reason", "status"))
     return [
         Row(
             path,
             labels[label] if label >= 0 else None,
-            digests[number].tobytes() if digests[number].any() else b"",
+            digests[32 * number : 32 * number + 32] if known else b"",
             STATUSES[status],
             reasons[reason] if reason >= 0 else "",
         )
-        for number, (path, label, reason, status) in enumerate(
-            zip(paths, columns["label"], columns["reason"], columns["status"], strict=True)
+        for number, (path, known, label, reason, status) in enumerate(
+            zip(paths, readable.tolist(), *codes, strict=True)
         )
     ]
-
-
-def _read(file: h5py.File, name: str, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    return np.asarray(dataset(file, name, dtype, shape)[()])
 
 
 def _packed(name: str, texts: Iterable[str]) -> dict[str, np.ndarray]:
@@ -115,19 +117,22 @@ def _packed(name: str, texts: Iterable[str]) -> dict[str, np.ndarray]:
 
 
 def _unpacked(texts: np.ndarray, ends: np.ndarray) -> list[str]:
+    """Return the texts. ValueError unless they lie end to end: else few bytes could be many."""
+    starts = np.concatenate([np.zeros(1, "<i8"), ends])
+    if (starts[1:] < starts[:-1]).any() or starts[-1] != len(texts):
+        raise ValueError("its texts do not lie end to end")
     data = texts.tobytes()
-    starts = [0, *ends[:-1]]
     return [
         data[start:end].decode("utf-8", "surrogatepass")
-        for start, end in zip(starts, ends, strict=bool(len(ends)))
+        for start, end in zip(starts[:-1].tolist(), ends.tolist(), strict=True)
     ]
 
 
-def _checksum(columns: dict[str, np.ndarray]) -> np.uint64:
+def _checksum(columns: dict[str, np.ndarray]) -> int:
     digest = xxhash.xxh3_64()
     for name, _, _ in _COLUMNS:
         digest.update(np.ascontiguousarray(columns[name]).data)
-    return np.uint64(digest.intdigest())
+    return digest.intdigest()
 
 
 def overlay(segments: Iterable[Sequence[Row]]) -> Iterator[Row]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cache.dataset import Segments
-from cache.files import Damaged, read_json
+from cache.files import Damaged
 from cache.part import SUFFIX, file_sha256, open_part, set_aside
-from cache.space import Space
+from cache.record import read_record
+from cache.space import Space, read_note
 from cache.store import FeatureCache
 from cache.table import read_rows
 
@@ -28,44 +29,45 @@ class Verified:
 
 
 def verify(cache: FeatureCache) -> Verified:
-    """Read every file of a cache and compare it with the checksum in its name.
+    """Read every file of a cache and compare it with its checksum.
 
-    A damaged part is set aside, so that the next extraction computes its images again; of a
-    damaged table nothing is served until the next extraction of that source replaces it.
-    A newer release's file raises Failure.
+    A damaged part is set aside, so that the next extraction computes its images again; a damaged
+    note too. Of a damaged table nothing is served until the next extraction of that source
+    replaces it; damaged records are mended by the next extraction.
+
+    Raises:
+        Failure: a newer release wrote one of the files, or one of the folders is a link.
     """
     result = Verified()
+    with _noting(cache.path / "cache.json", result):
+        read_record(cache.path / "cache.json", "cache")
     for record in sorted((cache.path / "spaces").glob("*/space.json")):
-        try:
+        with _noting(record, result):
             space = Space.open(record.parent)
-        except Damaged as damage:
-            result.damaged[str(record)] = str(damage)
-            continue
-        _verify_parts(space, result)
-        _verify_rows(space, result)
-        for note in (space.path / "notes").glob("[!.]*.json"):
-            with _noting(note, result):
-                read_json(note)
+            _verify_parts(space, result)
+            _verify_rows(space, result)
+            for note in space.note_paths():
+                with _noting(note, result, aside=True):
+                    read_note(note)
+            for companion in space.companions():
+                with _noting(companion, result):
+                    if not space.names(file_sha256(companion)):
+                        raise Damaged("it is not the file that the space is described with")
     return result
 
 
 def _verify_parts(space: Space, result: Verified) -> None:
     for path in space.part_paths():
-        with _noting(path, result):
+        with _noting(path, result, aside=True):
             if file_sha256(path) != path.stem:
                 raise Damaged("its bytes are not those that were written")
             open_part(path, space.id, space.dimension)
-        if str(path) in result.damaged:
-            with contextlib.suppress(OSError):  # a read-only cache: it is reported all the same
-                result.set_aside.append(str(set_aside(path)))
 
 
 def _verify_rows(space: Space, result: Verified) -> None:
     for folder in sorted((space.path / "datasets").glob("*/")):
         with _noting(folder / "dataset.json", result):
-            name = str(read_json(folder / "dataset.json").get("name"))
-            if Segments.of(space.path, name).folder != folder:
-                raise Damaged("its name is not the one that was written")
+            Segments.at(folder)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             with _noting(path, result):
                 match = re.fullmatch(r"[0-9]+-(?:whole|rows)-([0-9a-f]{64})", path.stem)
@@ -75,8 +77,8 @@ def _verify_rows(space: Space, result: Verified) -> None:
 
 
 @contextlib.contextmanager
-def _noting(path: Path, result: Verified) -> Iterator[None]:
-    """Count a file, and note it where the block finds it damaged."""
+def _noting(path: Path, result: Verified, *, aside: bool = False) -> Iterator[None]:
+    """Count a file, note it where the block finds it damaged, and set it aside if told to."""
     size = 0
     try:
         size = path.stat().st_size
@@ -85,5 +87,10 @@ def _noting(path: Path, result: Verified) -> Iterator[None]:
         return  # compacted away or replaced since it was listed
     except Damaged as damage:
         result.damaged[str(path)] = str(damage)
+        with contextlib.suppress(OSError):  # a read-only cache: it is reported all the same
+            if aside:
+                result.set_aside.append(str(set_aside(path)))
+    except OSError as error:  # a disk that does not give the bytes: they may be sound
+        result.damaged[str(path)] = error.strerror or str(error)
     result.files += 1
     result.bytes += size

@@ -1,6 +1,9 @@
 """Small caches for the tests of the feature store."""
 
+import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +36,15 @@ def rows_of(digests: np.ndarray) -> list[Row]:
     ]
 
 
-def filled(path: Path, parts: int = 4, rows: int = 10, dimension: int = 8) -> Space:
+def filled(
+    path: Path,
+    parts: int = 4,
+    rows: int = 10,
+    dimension: int = 8,
+    description: dict[str, str] | None = None,
+) -> Space:
     """Make a cache of `parts` parts with a finished dataset `photos` over all rows."""
-    space = FeatureCache.create(path).add_space(DESCRIPTION, dimension)
+    space = FeatureCache.create(path).add_space(description or DESCRIPTION, dimension)
     digests, features = vectors(parts * rows, dimension)
     with space.write_dataset("photos") as writer:
         for start in range(0, parts * rows, rows):
@@ -44,3 +53,11 @@ def filled(path: Path, parts: int = 4, rows: int = 10, dimension: int = 8) -> Sp
             writer.append(rows_of(digests[chosen]))
         writer.finish()
     return space
+
+
+def resealed(record: bytes, **fields: Any) -> bytes:
+    """Return a record with other fields, and the checksum that goes with them."""
+    blank = "0" * 64
+    changed = {**json.loads(record), **fields, "sha256": blank}
+    text = json.dumps(changed).encode().ljust(len(record) if record[-2:] == b" \n" else 0)
+    return text.replace(blank.encode(), hashlib.sha256(text).hexdigest().encode(), 1)

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from cache_samples import DESCRIPTION, filled, rows_of, vectors
 
+import cache.compact  # before a test changes what it takes from cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
 from cache.store import FeatureCache
@@ -140,7 +142,9 @@ def test_maintenance_is_one_at_a_time(tmp_path, capsys):
 
 
 def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
-    ours, theirs = filled(tmp_path / "a", parts=2), filled(tmp_path / "b", parts=4)
+    named = {"model": hashlib.sha256(b"model").hexdigest()}
+    ours = filled(tmp_path / "a", parts=2, description=named)
+    theirs = filled(tmp_path / "b", parts=4, description=named)
     theirs.write_note("parity", {"cosine": 1})
     (theirs.path / "model.onnx").write_bytes(b"model")
     other = FeatureCache.open(tmp_path / "b").add_space({"backbone": "other"}, 3)
@@ -156,6 +160,17 @@ def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
     again = result(capsys, "merge", tmp_path / "a", tmp_path / "b")
     assert again == {"parts": 0, "rows": 0, "datasets": 0}
     assert main(["merge", str(tmp_path / "a"), str(tmp_path / "a")]) == 2
+
+
+def test_merge_takes_no_model_that_the_space_does_not_name(tmp_path, capsys):
+    ours, theirs = filled(tmp_path / "a", parts=1), filled(tmp_path / "b", parts=2)
+    (theirs.path / "model.onnx").write_bytes(b"another")
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "model.onnx is not the file" in capsys.readouterr().err
+    assert not (ours.path / "model.onnx").exists()
+    assert not list(ours.path.glob(".tmp-*"))
+    (damaged,) = result(capsys, "verify", tmp_path / "b", code=1)["damaged"]
+    assert damaged["path"] == str(theirs.path / "model.onnx")
 
 
 def test_merge_leaves_damaged_parts_out(tmp_path, capsys):

@@ -1,7 +1,5 @@
-import json
 import multiprocessing
 
-import h5py
 import numpy as np
 import pytest
 from cache_samples import DESCRIPTION, filled, rows_of, vectors
@@ -10,8 +8,6 @@ from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
 from cache.files import Damaged
-from cache.hdf5 import image
-from cache.known import NAME
 from cache.store import FeatureCache
 from cache.table import Row, read_rows, rows_image
 
@@ -85,19 +81,6 @@ def test_a_part_moved_to_another_space_is_refused(tmp_path):
         assert len(other.index()) == 0
 
 
-def test_thousands_of_parts_use_the_list_and_need_it_not(tmp_path):
-    space = FeatureCache.create(tmp_path / "c").add_space(DESCRIPTION, 8)
-    digests, features = vectors(70)
-    for row in range(70):
-        space.append(digests[row : row + 1], features[row : row + 1])
-    assert len(space.index()) == 70
-    known = space.path / NAME
-    assert known.exists()
-    assert np.array_equal(space.index().read(digests), features)
-    known.write_bytes(known.read_bytes()[:-40])
-    assert np.array_equal(space.index().read(digests), features)
-
-
 def test_reading_goes_on_when_parts_are_compacted_meanwhile(tmp_path):
     from cache.compact import compact
 
@@ -137,17 +120,14 @@ def test_two_runs_of_a_dataset_at_once(tmp_path):
 
 
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
-rows = st.builds(
-    Row,
-    path=texts,
-    label=st.none() | texts,
-    digest=st.just(b"") | st.binary(min_size=32, max_size=32).filter(any),
-    status=st.sampled_from(["cached", "rejected"]),
-    reason=texts,
+digests = st.binary(min_size=32, max_size=32).filter(any)
+cached = st.builds(Row, texts, st.none() | texts, digests, st.just("cached"), texts)
+rejected = st.builds(
+    Row, texts, st.none() | texts, st.just(b"") | digests, st.just("rejected"), texts
 )
 
 
-@given(st.lists(rows, max_size=20))
+@given(st.lists(cached | rejected, max_size=20))
 @settings(deadline=None, max_examples=60)
 def test_any_rows_round_trip(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rows") / "rows.h5"
@@ -182,83 +162,6 @@ def test_what_is_no_cache_is_refused(tmp_path):
         FeatureCache.open(tmp_path / "photos")
 
 
-def test_newer_formats_are_refused(tmp_path):
-    space = filled(tmp_path / "c", parts=1)
-    part = space.part_paths()[0]
-    with h5py.File(part, "r+") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(Failure, match="format version 2, this release reads up to 1"):
-        space.index()
-    marker = tmp_path / "c" / "cache.json"
-    marker.write_text(json.dumps({"format": "onceover-cache", "version": 2}))
-    with pytest.raises(Failure, match="format version 2"):
-        FeatureCache.open(tmp_path / "c")
-
-
-def _crafted(space, make):
-    """Replace the space's part by one that `make(file, digests, features)` writes."""
-    path = space.part_paths()[0]
-    with h5py.File(path, "r") as file:
-        arrays = {name: file[name][()] for name in file}
-        attributes = dict(file.attrs)
-    with h5py.File(path, "w", libver="v110") as file:
-        file.attrs.update(attributes)
-        for name in ("digests", "checksums"):
-            file[name] = arrays[name]
-        make(file, arrays["features"])
-
-
-def _external_link(file, features):
-    with h5py.File(file.filename + ".other", "w") as other:
-        other["features"] = features
-    file["features"] = h5py.ExternalLink(file.filename + ".other", "features")
-
-
-def _external_storage(file, features):
-    files = [(__file__, 0, features.nbytes)]
-    file.create_dataset("features", features.shape, "<f4", external=files)
-
-
-def _virtual(file, features):
-    layout = h5py.VirtualLayout(features.shape, "<f4")
-    layout[:] = h5py.VirtualSource(__file__, "features", features.shape, "<f4")
-    file.create_virtual_dataset("features", layout)
-
-
-def _filtered(file, features):
-    file.create_dataset("features", data=features, compression="gzip")
-
-
-def _never_written(file, features):
-    file.create_dataset("features", (len(features), features.shape[1]), "<f4")
-
-
-def _soft_link(file, features):
-    file["mine"] = features
-    file["features"] = h5py.SoftLink("/mine")
-
-
-@pytest.mark.parametrize(
-    "make", [_external_link, _external_storage, _virtual, _filtered, _never_written, _soft_link]
-)
-def test_a_strangers_part_reads_no_other_file(tmp_path, make):
-    space = filled(tmp_path / "c", parts=1)
-    _crafted(space, make)
-    with pytest.warns(UserWarning, match="refused|no features of its own|not as large"):
-        assert len(space.index()) == 0
-
-
-def test_a_part_that_claims_more_than_it_holds_is_refused_before_memory_is_taken(tmp_path):
-    space = filled(tmp_path / "c", parts=1)
-    path = space.part_paths()[0]
-    path.write_bytes(image("part", {"space": space.id}, {"digests": np.zeros((4, 32), np.uint8)}))
-    with h5py.File(path, "r+", libver="v110") as file:
-        del file["digests"]
-        file.create_dataset("digests", (2**40, 32), np.uint8)
-    with pytest.warns(UserWarning, match="not as large as it says"):
-        assert len(space.index()) == 0
-
-
 def test_a_damaged_block_is_never_served_and_exactly_its_part_is_lost(tmp_path):
     space = filled(tmp_path / "c", parts=2)
     digests, features = vectors(20)
@@ -277,7 +180,7 @@ def test_a_damaged_table_is_not_served_and_the_next_run_replaces_it(tmp_path):
     space = filled(tmp_path / "c")
     rows_before = space.table()
     segment = next((space.path / "datasets").glob("*/*.h5"))
-    segment.write_bytes(segment.read_bytes()[:-1])
+    segment.write_bytes(segment.read_bytes()[:2000])
     with pytest.raises(Damaged, match="run the extraction of photos again"):
         space.table()
     with space.write_dataset("photos") as writer:
