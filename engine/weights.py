@@ -9,6 +9,7 @@ Reads, without TensorFlow and without running anything out of the file:
 import hashlib
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,10 @@ Arrays = tuple[np.ndarray, ...]
 
 # A layer's group may be one of these inside a Keras 3 file: `dense`, `dense_1`, ...
 _NUMBERED = re.compile(r"(?P<kind>.+?)(?:_(?P<number>\d+))?$")
+
+
+# HDF5's own filters: deflate, shuffle, Fletcher-32. Another one would load a plug-in.
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
 @dataclass(frozen=True)
@@ -82,15 +87,21 @@ def load_weights(path: Path, layers: Sequence[LayerShapes]) -> list[Arrays]:
             return _load_hdf5(path, file, layers)
     except FileNotFoundError:
         raise Failure(f"there is no weights file {path}") from None
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise Failure(f"{path} is not a readable Keras weights file ({error})") from error
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise Failure(f"{path} is not a readable Keras weights file ({_line(error)})") from error
+    except (AttributeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise Failure(f"{path} is not a readable Keras weights file ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _load_hdf5(path: Path, file: h5py.File, layers: Sequence[LayerShapes]) -> list[Arrays]:
     if "layers" in file:
-        stored = _keras3_layers(file["layers"], layers)
+        stored = _keras3_layers(_inside(file, "layers"), layers)
     else:
-        root = file.get("model_weights", file)
+        root = _inside(file, "model_weights") if "model_weights" in file else file
         if "layer_names" not in root.attrs:
             raise Failure(f"{path} is an HDF5 file, but not one of Keras weights")
         stored = _legacy_layers(root)
@@ -101,16 +112,27 @@ def _fitting(path: Path, layer: LayerShapes, stored: Mapping[str, list[h5py.Data
     datasets = stored.get(layer.name)
     if datasets is None:
         raise Failure(f"{path} has no weights for layer {layer.name}{_notop_advice(layer.name)}")
+    for dataset in datasets:
+        _refuse_strange(path, dataset)
     shapes = tuple(dataset.shape for dataset in datasets)
     if shapes != layer.shapes:
         raise Failure(
             f"{path} does not fit: layer {layer.name} has weights of shapes "
             f"{_listed(shapes)}, the network wants {_listed(layer.shapes)}"
         )
-    for dataset in datasets:
-        if dataset.external or dataset.is_virtual:
-            raise Failure(f"{path} keeps weights in other files, which is refused")
     return tuple(np.asarray(dataset[()], np.float32) for dataset in datasets)
+
+
+def _refuse_strange(path: Path, dataset: h5py.Dataset) -> None:
+    """Raise Failure for what would read other files, or is decoded by code that is not HDF5's."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+        raise Failure(f"{path} keeps weights that are not plain numbers, which is refused")
+    if dataset.external or dataset.is_virtual:
+        raise Failure(f"{path} keeps weights in other files, which is refused")
+    plist = dataset.id.get_create_plist()
+    filters = {plist.get_filter(number)[0] for number in range(plist.get_nfilters())}
+    if not filters <= _FILTERS:
+        raise Failure(f"{path} packs weights by filters that are no part of HDF5, which is refused")
 
 
 def _notop_advice(layer: str) -> str:
@@ -145,9 +167,8 @@ def _keras3_layers(
     unnamed: dict[str, list[tuple[int, list[h5py.Dataset]]]] = {}
     for key in root:
         group = _inside(root, key)
-        if "vars" not in group or not len(group["vars"]):
+        if "vars" not in group or not len(variables := _inside(group, "vars")):
             continue
-        variables = _inside(group, "vars")
         datasets = [_inside(variables, str(position)) for position in range(len(variables))]
         if "name" in variables.attrs:
             layers[_text(variables.attrs["name"])] = datasets
@@ -162,13 +183,13 @@ def _keras3_layers(
 
 
 def _inside(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
-    """Return a member of `group` that lies in the same file."""
-    if any(
-        not isinstance(group.get(part, getlink=True), h5py.HardLink)
-        for part in [name, name.split("/")[0]]
-    ):
-        raise Failure("the weights file links to other places, which is refused")
-    return group[name]
+    """Return a member of `group` that lies in the same file, each step of the way to it too."""
+    found = group
+    for part in name.split("/"):
+        if not isinstance(found.get(part, getlink=True), h5py.HardLink):
+            raise Failure("the weights file links to other places, which is refused")
+        found = found[part]
+    return found
 
 
 def _text(value: str | bytes) -> str:

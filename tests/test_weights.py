@@ -164,6 +164,72 @@ def test_links_to_other_files_are_refused(tmp_path):
         load_weights(tmp_path / "w.h5", [DENSE])
 
 
+@pytest.mark.parametrize("place", ["layers", "model_weights", "dense/in", "dense/in/k"])
+def test_links_are_refused_at_every_step(tmp_path, place):
+    """Also those that only opening would follow."""
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+        file.create_group("dense").attrs["weight_names"] = [b"in/k", b"in/b"]
+        file[place] = h5py.ExternalLink(str(tmp_path / "other.h5"), "x")
+    with pytest.raises(Failure, match="links to other places"):
+        load_weights(tmp_path / "w.h5", [DENSE])
+
+
+def strange_kernel(group, kind):
+    if kind == "filter":
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((4, 2))
+        plist.set_filter(h5py.h5z.FILTER_LZF, h5py.h5z.FLAG_OPTIONAL)
+        size = h5py.h5s.create_simple((4, 2))
+        h5py.h5d.create(group.id, b"k", h5py.h5t.IEEE_F32LE, size, plist)
+    elif kind == "virtual":
+        layout = h5py.VirtualLayout((4, 2), "f4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (4, 2), "f4")
+        group.create_virtual_dataset("k", layout)
+    elif kind == "reference":
+        group.create_dataset("k", (4, 2), h5py.ref_dtype)
+    elif kind == "texts":
+        group.create_dataset("k", (4, 2), h5py.string_dtype())
+    elif kind == "compound":
+        group.create_dataset("k", (4, 2), [("a", "f4"), ("b", "i4")])
+    elif kind == "group":
+        group.create_group("k")
+
+
+@pytest.mark.parametrize("kind", ["filter", "virtual", "reference", "texts", "compound", "group"])
+def test_strange_storage_is_refused(tmp_path, kind):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+        group = file.create_group("dense")
+        group.attrs["weight_names"] = [b"k", b"b"]
+        strange_kernel(group, kind)
+        group["b"] = np.zeros(2, np.float32)
+    with pytest.raises(Failure, match="which is refused"):
+        load_weights(tmp_path / "w.h5", [DENSE])
+
+
+@pytest.mark.parametrize("names", [3, [1.5], [b"\xff"], "dense", np.zeros((2, 2)), h5py.Empty("f")])
+def test_names_of_another_type_are_one_clear_line(tmp_path, names):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = names
+    with pytest.raises(Failure) as failure:
+        load_weights(tmp_path / "w.h5", [DENSE])
+    assert "\n" not in str(failure.value)
+
+
+def test_packed_weights_are_read(tmp_path):
+    arrays = arrays_for([DENSE])
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+        group = file.create_group("dense")
+        group.attrs["weight_names"] = [b"k", b"b"]
+        for name, array in zip("kb", arrays[0], strict=True):
+            group.create_dataset(
+                name, data=array, compression="gzip", shuffle=True, fletcher32=True
+            )
+    assert_same(load_weights(tmp_path / "w.h5", [DENSE]), arrays)
+
+
 def test_external_storage_is_refused(tmp_path):
     (tmp_path / "raw").write_bytes(b"\0" * 64)
     with h5py.File(tmp_path / "w.h5", "w") as file:
