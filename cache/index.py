@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -133,8 +134,8 @@ class Index:
             return out
         order = np.lexsort((self._row[places], self._part[places]))
         parts = self._part[places][order]
-        starts = np.flatnonzero(np.diff(parts, prepend=-1))
-        for start, end in zip(starts, [*starts[1:], len(order)], strict=True):
+        starts = np.flatnonzero(np.diff(parts, prepend=-1)).tolist()
+        for start, end in pairwise([*starts, len(order)]):
             chosen = order[start:end]
             part = self._parts[parts[start]]
             with _damage_set_aside(part):

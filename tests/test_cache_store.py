@@ -19,6 +19,7 @@ def test_what_is_appended_is_read_in_any_order(tmp_path):
     index = space.index()
     assert len(index) == 40
     assert np.array_equal(index.read(digests[order]), features[order])
+    assert index.read(digests[:0]).shape == (0, 8)
     out = np.zeros((2, 8), np.float32)
     assert index.read(digests[[3, 3]], out) is out
     assert np.array_equal(out, features[[3, 3]])
