@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 
 from cache.compact import compact
+from cache.part import open_part
 from cache.store import FeatureCache, Space
 
 RESULTS = Path(__file__).with_name("results")
@@ -94,12 +95,11 @@ def _look_up(path: Path) -> dict[str, float]:
     rng = np.random.default_rng(1)
     (space,) = FeatureCache.open(path).spaces()
     wanted = rng.integers(0, 256, (LOOKED_UP, 32), dtype=np.uint8)
-    part = space.part_paths()[0]
+    largest = max(space.part_paths(), key=lambda path: path.stat().st_size)
+    wanted[::2] = open_part(largest, space.id, NARROW).digests[: LOOKED_UP // 2]
     started = time.perf_counter()
     index = space.index()
     opened = time.perf_counter()
-    wanted[::2] = next(p.digests for p in space.parts() if p.path == part)[: LOOKED_UP // 2]
-    chosen = time.perf_counter()
     found = index.contains(wanted)
     looked = time.perf_counter()
     index.read(wanted[found])
@@ -107,8 +107,8 @@ def _look_up(path: Path) -> dict[str, float]:
     assert found.sum() == LOOKED_UP // 2
     return {
         "open, s": opened - started,
-        "look up 25,000 digests, s": looked - chosen,
-        "open and look up, s": opened - started + looked - chosen,
+        "look up 25,000 digests, s": looked - opened,
+        "open and look up, s": looked - started,
         "read 12,500 features, s": read - looked,
         "peak memory of the process, MB": _peak_memory(),
     }

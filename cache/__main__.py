@@ -138,7 +138,7 @@ def _pack(arguments: argparse.Namespace, console: Console, cache: "FeatureCache"
     packed = pack(cache.space(arguments.space), Path(arguments.out))
     console.result(
         {"out": arguments.out, **asdict(packed)},
-        f"{arguments.out}: {packed.rows} rows, {len(packed.classes)} classes, "
+        f"{printable(arguments.out)}: {packed.rows} rows, {len(packed.classes)} classes, "
         f"{packed.bytes / 1e6:.1f} MB",
     )
 
@@ -148,7 +148,7 @@ def _gc(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") 
 
     garbage = find_garbage(cache, console.warn, arguments.min_age)
     record = {
-        "spaces": [space.id for space in garbage.spaces],
+        "spaces": [space.name for space in garbage.spaces],
         "rows": garbage.rows,
         "files": [str(path) for path in garbage.files],
     }

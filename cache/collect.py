@@ -25,11 +25,12 @@ MIN_AGE = 3600.0
 class Garbage:
     """What no dataset uses.
 
-    spaces: without any dataset. rows: features of digests that no table names, in `parts`.
+    spaces: folders of those without any dataset, or what a killed gc left of one.
+    rows: features of digests that no table names, in `parts`.
     files: of killed processes and set aside as damaged.
     """
 
-    spaces: Sequence[Space]
+    spaces: Sequence[Path]
     parts: Sequence[tuple[Space, Sequence[Part]]]
     rows: int
     files: Sequence[Path]
@@ -49,11 +50,17 @@ def find_garbage(
 
     min_age: seconds; anything younger is left to its process. 0 for none: nothing else runs.
     """
-    unused, parts, rows = [], [], 0
+    unused = [
+        folder
+        for folder in (cache.path / "spaces").glob("*/")
+        if not (folder / "space.json").exists() and not is_link(folder) and _old(folder, min_age)
+    ]
+    parts: list[tuple[Space, Sequence[Part]]] = []
+    rows = 0
     for space in cache.spaces():
         if not space.datasets():
             if _old(space.path / "parts", min_age):
-                unused.append(space)
+                unused.append(space.path)
             continue
         if not all(_old(path, min_age) for path in space.partial_rows()):
             continue  # a run under way may count on features that no row names yet
@@ -81,11 +88,12 @@ def remove_garbage(cache: FeatureCache, garbage: Garbage) -> None:
     with maintenance(cache.path):
         for path in garbage.files:
             path.unlink(missing_ok=True)
-        for space in garbage.spaces:
-            if not space.datasets():
+        for folder in garbage.spaces:
+            record = folder / "space.json"
+            if not record.exists() or not Space.open(folder).datasets():
                 # Without its record the folder is no space; what a kill leaves, the next gc finds.
-                (space.path / "space.json").unlink(missing_ok=True)
-                shutil.rmtree(space.path)
+                record.unlink(missing_ok=True)
+                shutil.rmtree(folder)
         for space, parts in garbage.parts:
             rewrite(space, parts, _used(space).contains)
 

@@ -40,8 +40,12 @@ class Console:
         print(f"warning: {printable(line, _LINE)}", file=sys.stderr, flush=True)
 
     def result(self, payload: Any, summary: str) -> None:
-        """Print the command's result: `payload` as JSON where --json was given, else `summary`."""
-        print(json.dumps(payload) if self.json else summary, flush=True)
+        """Print the command's result: `payload` as JSON where --json was given, else `summary`.
+
+        Whatever a terminal would obey is escaped, line by line.
+        """
+        lines = (printable(line, _LINE) for line in summary.split("\n"))
+        print(json.dumps(payload) if self.json else "\n".join(lines), flush=True)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -75,7 +75,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> None:
         threads=arguments.threads,
     )
     report = extract_source(options, console.say, quiet=console.quiet)
-    tally = report.tally
+    tally, cache = report.tally, printable(arguments.cache)
     for path, reason in tally.rejected:
         console.say(f"rejected {printable(path)}: {printable(reason)}")
     console.result(
@@ -84,9 +84,9 @@ def _extract(arguments: argparse.Namespace, console: Console) -> None:
         f"{tally.duplicates} duplicates, {len(tally.rejected)} rejected; "
         f"{report.ignored} other files ignored\n"
         f"space {report.space.id} ({report.model.backbone} at {report.model.layer}, "
-        f"{report.model.precision}) in {arguments.cache}; {report.seconds:.1f} s"
+        f"{report.model.precision}) in {cache}; {report.seconds:.1f} s"
         + (f", {tally.computed / report.seconds:.1f} images/s" if tally.computed else "")
-        + f"\nnext: python -m engine.fit_head --cache {arguments.cache}",
+        + f"\nnext: python -m engine.fit_head --cache {cache}",
     )
 
 

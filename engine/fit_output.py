@@ -101,8 +101,8 @@ def summary(fit: Fit, out: Path) -> str:
         )
     lines += [
         _choice(fit),
-        f"head in {out}; {fit.seconds:.2f} s",
-        f"next: python -m engine.predict IMAGE --head {out}",
+        f"head in {printable(str(out))}; {fit.seconds:.2f} s",
+        f"next: python -m engine.predict IMAGE --head {printable(str(out))}",
     ]
     return "\n".join(lines)
 

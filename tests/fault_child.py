@@ -6,7 +6,8 @@
 Write steps are the calls that change a disk: writes, fsyncs, renames, deletions, folders. `kill`
 ends the process at step `at` as SIGKILL does (in the middle of a write, if it is one); the name of
 an error (`ENOSPC`) makes that step and each one after it fail but deletions, as on a disk that
-is full. Prints `ready` before the command begins and `steps N` after it.
+is full. Prints `ready` before the command begins and `steps N` after it, with
+`struck` if the fault did.
 """
 
 import errno
@@ -25,7 +26,7 @@ class Fault:
     """Counts the steps and strikes at one of them."""
 
     def __init__(self, kind, at):
-        self.kind, self.at, self.steps = kind, at, 0
+        self.kind, self.at, self.steps, self.struck = kind, at, 0, False
 
     def around(self, owner, name):
         """Let each call of `owner.name` be a step."""
@@ -42,6 +43,7 @@ class Fault:
     def strike(self, name, arguments):
         if self.kind != "kill" and name in DELETIONS:
             return
+        self.struck = True
         if name == "write_bytes":  # torn
             path, data = arguments
             with path.open("wb") as file:
@@ -70,7 +72,7 @@ def main(order):
     fault.around(shutil, "rmtree")
     print("ready", flush=True)
     code = module.main(order["argv"])
-    print("steps", fault.steps, flush=True)
+    print("steps", fault.steps, "struck" if fault.struck else "", flush=True)
     return code
 
 
