@@ -33,22 +33,28 @@ def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
     digests: list[np.ndarray] = []
     features: list[np.ndarray] = []
 
+    held = 0
+
     def write() -> None:
+        nonlocal held
         if digests:
             part = (np.concatenate(digests), np.concatenate(features))
             written.append(write_part(space.path / "parts", space.id, *part))
             digests.clear()
             features.clear()
+            held = 0
 
     for keys, values in Index(inputs, space.dimension, space.index).blocks():
         keep = wanted(keys)
         digests.append(keys[keep])
         features.append(values[keep])
-        if sum(map(len, digests)) >= target:
+        held += len(digests[-1])
+        if held >= target:
             write()
     write()
+    kept = set(written)
     for part in inputs:
-        if part.path not in written:
+        if part.path not in kept:
             with contextlib.suppress(FileNotFoundError):
                 part.path.unlink()
     sync_folder(space.path / "parts")

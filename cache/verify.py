@@ -80,8 +80,9 @@ def _verify_rows(space: Space, result: Verified) -> None:
 def _noting(path: Path, result: Verified, *, aside: bool = False) -> Iterator[None]:
     """Count a file, note it where the block finds it damaged, and set it aside if told to."""
     size = 0
-    try:
+    with contextlib.suppress(OSError):
         size = path.stat().st_size
+    try:
         yield
     except FileNotFoundError:
         return  # compacted away or replaced since it was listed

@@ -66,6 +66,13 @@ def test_verify_names_and_sets_aside_the_damaged_part(tmp_path, capsys):
     assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
 
 
+def test_a_dataset_that_a_kill_left_without_a_name_is_no_damage(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    (space.path / "datasets" / "0123456789abcdef").mkdir()
+    assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+    assert len(result(capsys, "info", tmp_path / "c")["spaces"][0]["datasets"]) == 1
+
+
 def test_compact_makes_few_parts_of_the_same_rows(tmp_path, capsys):
     space = filled(tmp_path / "c", parts=9)
     digests, features = vectors(90)
