@@ -135,7 +135,7 @@ def _pack(arguments: argparse.Namespace, console: Console, cache: "FeatureCache"
 
     from cache.pack import pack
 
-    packed = pack(cache.space(arguments.space), Path(arguments.out))
+    packed = pack(cache.space(arguments.space), Path(arguments.out), console.warn)
     console.result(
         {"out": arguments.out, **asdict(packed)},
         f"{printable(arguments.out)}: {packed.rows} rows, {len(packed.classes)} classes, "

@@ -6,9 +6,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from cache.failures import Failure
 from cache.printable import printable
@@ -91,8 +93,10 @@ def run_command(
     arguments = parser.parse_args(argv)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8 must not end the job
         sys.stdout.reconfigure(errors="backslashreplace")
+    console = Console(json=arguments.json, quiet=arguments.quiet)
     try:
-        code = action(arguments, Console(json=arguments.json, quiet=arguments.quiet))
+        with _warnings_on(console):
+            code = action(arguments, console)
         sys.stdout.flush()
         return code or 0
     except Failure as failure:
@@ -112,6 +116,26 @@ def run_command(
     except MemoryError:
         _report(parser.prog, "out of memory; try a smaller --batch-size or fewer --threads")
         return 1
+
+
+@contextmanager
+def _warnings_on(console: Console) -> Iterator[None]:
+    """Let Python's warnings be lines like the command's own, without file and line number."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        del category, filename, lineno, file, line
+        console.warn(str(message))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def describe_os_error(error: OSError) -> str:

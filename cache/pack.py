@@ -1,5 +1,6 @@
 """A dataset as one plain HDF5 file, for use without this product."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ class Packed:
     bytes: int
 
 
-def pack(space: Space, out: Path) -> Packed:
+def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
     """Write the cached rows of all datasets of a space into one HDF5 file.
 
     features float32 (N, D); labels int32 (N,), an index into classes, -1 for none; classes and
@@ -50,7 +51,7 @@ def pack(space: Space, out: Path) -> Packed:
         except (OSError, RuntimeError) as error:  # HDF5 tells a full disk in either way
             reason = str(error).splitlines()[0]
             raise Failure(f"{out} could not be written: {reason}; free some space") from error
-        _write_features(unfinished, place, space.index(), [row.digest for row in rows])
+        _write_features(unfinished, place, space.index(warn), [row.digest for row in rows])
         publish(unfinished, out)
     return Packed(len(rows), classes, out.stat().st_size)
 

@@ -12,6 +12,7 @@ served, at the speed of memory, whenever rows are read.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,11 +118,11 @@ class Part:
             if block != self.block:
                 raise Damaged(f"{self.path} is damaged: blocks of {block} rows")
             blocks = -(-len(self.digests) // block)
-            checksums = file.array("checksums", "<u8", (blocks,)).read()
+            checksums = file.array("checksums", "<u8", (blocks,)).read().tolist()
             buffer = np.empty((min(block, len(self.digests)), self.dimension), "<f4")
             numbers = rows // block
-            starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-            for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            starts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
+            for start, end in pairwise([*starts, len(rows)]):
                 number = int(numbers[start])
                 low = number * block
                 high = min(low + block, len(self.digests))

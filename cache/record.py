@@ -49,7 +49,7 @@ def unsealed(data: bytes, path: Path, kind: str) -> dict[str, Any]:
         Failure: a newer release wrote it.
     """
     try:
-        record = json.loads(data)
+        record = json.loads(data.decode("ascii"))
     except (ValueError, RecursionError) as error:
         raise Damaged(f"{path} is damaged: it is no record: {error}") from error
     if not isinstance(record, dict):
