@@ -40,12 +40,15 @@ def space_id(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-def read_note(path: Path) -> Any:
+def read_note(path: Path) -> dict[str, Any]:
     """Read a fact about a space. Raises Damaged if it is not what was written."""
     try:
-        return read_record(path, "note").get("note")
+        note = read_record(path, "note").get("note")
+        if not isinstance(note, dict):
+            raise Damaged(f"{path} is damaged: it says nothing")
     except Damaged as damage:
         raise Damaged(f"{damage}; verify sets it aside") from damage
+    return note
 
 
 def _warn(message: str) -> None:
