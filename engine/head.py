@@ -1,7 +1,9 @@
 """The head: a softmax layer over features, and the file that it is kept in."""
 
+import errno
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +22,13 @@ _VERSION = 1
 
 # A head of 1,000 classes on 25,088 features has 100 MB.
 _MAX_BYTES = 2**30
+
+# What NumPy's format 1.0 writes in front of an array: magic, length of the text, the text.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00(..){'descr': '([^']{1,9})', 'fortran_order': False, "
+    rb"'shape': \(([0-9]{1,18}),(?: ([0-9]{1,18}))?\), } *\n",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,11 @@ def load_head(path: str | Path) -> Head:
         raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Its directory points to a place before its beginning.
+        raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
 
 
 def _line(error: Exception) -> str:
@@ -108,26 +122,25 @@ def _line(error: Exception) -> str:
 def _array(archive: zipfile.ZipFile, name: str, dtype: str, rank: int) -> np.ndarray:
     """Return an array of an .npz file after checking it. ValueError if it is not as expected.
 
-    NumPy's own reader allocates what a header asks for; here the header must agree with the
-    bytes that are there, and those may not be compressed.
+    NumPy's own reader evaluates a header and allocates what it asks for; here the header must be
+    one that `file_image` writes and agree with the bytes that are there, uncompressed.
     """
     entry = archive.getinfo(f"{name}.npy")
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > _MAX_BYTES:
         raise ValueError(f"{name} is compressed or too large")
     data = archive.read(entry)
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"{name} has NumPy format {version}")
-    shape, fortran, found = np.lib.format.read_array_header_1_0(stream)
-    values = np.frombuffer(data, np.uint8, offset=stream.tell())
+    header = _HEADER.match(data)
+    if header is None or 10 + int.from_bytes(header[1], "little") != header.end():
+        raise ValueError(f"{name} does not begin as NumPy arrays of a head do")
+    shape = tuple(int(length) for length in header.group(3, 4) if length)
+    values = np.frombuffer(data, np.uint8, offset=header.end())
     expected = np.dtype(dtype)
-    if fortran or found != expected or len(shape) != rank or min(shape) < 1:
+    if header[2] != dtype.encode() or len(shape) != rank or min(shape) < 1:
         raise ValueError(f"{name} has another type or shape")
     # Python's integers: NumPy's would overflow for a hostile shape.
     size = expected.itemsize
     for length in shape:
-        size *= int(length)
+        size *= length
     if size != len(values):
         raise ValueError(f"{name} is not as large as it says")
     return values.view(expected).reshape(shape)

@@ -8,6 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from fuzzing import FUZZ
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -200,3 +201,53 @@ def test_damaged_bytes_are_refused_or_harmless(tmp_path, position, value, length
 def load_bytes(data, folder):
     (folder / "good.npz").write_bytes(data)
     return load_head(folder / "good.npz")
+
+
+pieces = st.sampled_from(["weights", "biases", "record"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+
+
+@FUZZ
+@given(
+    piece=pieces,
+    position=st.integers(0, 200),
+    insert=st.binary(max_size=12),
+    drop=st.integers(0, 80),
+)
+def test_changed_arrays_with_sound_checksums_are_refused_or_harmless(
+    tmp_path, piece, position, insert, drop
+):
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, parts()[piece])
+    data = stream.getvalue()
+    changed = data[:position] + insert + data[position + drop :]
+    (tmp_path / "head.npz").write_bytes(archive(**parts(**{piece: changed})))
+    with contextlib.suppress(Failure):
+        assert load_head(tmp_path).weights.shape[1] == 2
+
+
+@FUZZ
+@given(key=st.sampled_from(["version", "classes", "space", "description", "notes"]), value=values)
+def test_any_value_in_the_record_is_refused_or_harmless(tmp_path, key, value):
+    (tmp_path / "head.npz").write_bytes(archive(**parts(record=record(**{key: value}))))
+    with contextlib.suppress(Failure):
+        assert len(load_head(tmp_path).classes) == 2
+
+
+@FUZZ
+@given(
+    start=st.integers(0, len(GOOD) - 1),
+    length=st.integers(0, 64),
+    to=st.integers(0, len(GOOD) - 1),
+    fill=st.none() | st.binary(min_size=1, max_size=8),
+)
+def test_spliced_files_are_refused_or_harmless(tmp_path, start, length, to, fill):
+    data = bytearray(GOOD)
+    data[to : to + length] = data[start : start + length] if fill is None else fill
+    (tmp_path / "head.npz").write_bytes(bytes(data))
+    with contextlib.suppress(Failure):
+        load_head(tmp_path)
