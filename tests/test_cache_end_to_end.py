@@ -17,7 +17,7 @@ from engine.extract import main as extract_main
 from engine.fit_head import main as fit_main
 
 # ONCEOVER_ROUNDS=20 for a thorough search.
-ROUNDS = int(os.environ.get("ONCEOVER_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("ONCEOVER_ROUNDS", "2"))
 
 ROOT = Path(__file__).parents[1]
 
