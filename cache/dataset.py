@@ -145,7 +145,9 @@ class DatasetWriter:
         written = self._segments.write(self._rows, _WHOLE)
         for path in older:
             if path != written:
-                path.unlink(missing_ok=True)
+                # Windows deletes no file that somebody reads; the next run does.
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    path.unlink()
 
     def __enter__(self) -> "DatasetWriter":
         return self

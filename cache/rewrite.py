@@ -55,7 +55,8 @@ def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
     kept = set(written)
     for part in inputs:
         if part.path not in kept:
-            with contextlib.suppress(FileNotFoundError):
+            # Windows deletes no file that somebody reads; the next compact finds it.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 part.path.unlink()
     sync_folder(space.path / "parts")
     return written

@@ -1,11 +1,12 @@
 import hashlib
 import json
 import os
+import time
 
 import h5py
 import numpy as np
 import pytest
-from cache_samples import DESCRIPTION, filled, vectors
+from cache_samples import DESCRIPTION, filled, rows_of, vectors
 
 import cache.compact  # noqa: F401 - before a test changes what it takes from cache.rewrite
 from cache.__main__ import main
@@ -192,6 +193,34 @@ def test_gc_removes_what_no_dataset_uses_and_nothing_else(tmp_path, capsys):
     assert np.array_equal(space.index().read(digests), features)
     assert not space.index().contains(orphans[0]).any()
     assert FeatureCache.open(tmp_path / "c").spaces() == [space]
+
+
+def test_gc_leaves_what_a_run_under_way_may_count_on(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    orphans = vectors(5, seed=3)
+    space.append(*orphans)
+    old = time.time() - 7200
+    for part in space.part_paths():
+        os.utime(part, (old, old))
+    run = space.write_dataset("more")  # it has found the orphans in the cache, and wrote no row yet
+    assert result(capsys, "gc", tmp_path / "c", "--yes")["rows"] == 0
+    run.append(rows_of(orphans[0]))
+    run.finish()
+    space.append(*vectors(7, seed=5))
+    for part in space.part_paths():
+        os.utime(part, (old, old))
+    assert result(capsys, "gc", tmp_path / "c", "--yes")["rows"] == 7
+    assert space.index().contains(orphans[0]).all()
+
+
+def test_gc_leaves_files_from_the_future(tmp_path, capsys):
+    space = filled(tmp_path / "c")
+    (space.path / "parts" / ".tmp-1").write_bytes(b"half")
+    for path in (tmp_path / "c").rglob("*"):
+        os.utime(path, (time.time() + 7200, time.time() + 7200))
+    assert not result(capsys, "gc", tmp_path / "c", "--yes")["removed"]
+    assert result(capsys, "gc", tmp_path / "c", "--yes", "--min-age", "0")["removed"]
+    assert not list((tmp_path / "c").rglob(".tmp-*"))
 
 
 def test_a_read_only_cache_is_read(tmp_path, capsys):
