@@ -37,7 +37,7 @@ REPEATS = 3
 PICKED = 200
 
 # Features are repeated up to about this size, so that times are more than noise.
-_BYTES = 200e6
+_BYTES = 100e6
 
 
 @dataclass(frozen=True)

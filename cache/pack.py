@@ -1,8 +1,10 @@
 """A dataset as one plain HDF5 file, for use without this product."""
 
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -14,6 +16,13 @@ from cache.space import Space
 from cache.table import Row
 
 _ROWS_AT_ONCE = 1024
+
+# HDF5 File Format Specification 3.0, IV.A.2.i: data layout version 3, contiguous, no address yet;
+# II.A: the end of file address of superblock version 0.
+_LAYOUT = b"\x03\x01"
+_NOWHERE = _LAYOUT + b"\xff" * 8
+_END_OF_FILE = slice(40, 48)
+_ALIGNMENT = 4096
 
 
 @dataclass(frozen=True)
@@ -44,44 +53,51 @@ def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
     if not rows:
         raise Failure(f"the space {space.id} has no cached rows to pack; run an extraction first")
     classes = sorted({row.label for row in rows if row.label is not None})
+    skeleton, place = _skeleton(space, rows, classes)
     with temporary(out.parent) as unfinished:
-        try:
-            with h5py.File(unfinished, "w", libver="v110") as file:
-                place = _write_but_features(file, space, rows, classes)
-        except (OSError, RuntimeError) as error:  # HDF5 tells a full disk in either way
-            reason = str(error).splitlines()[0]
-            raise Failure(f"{out} could not be written: {reason}; free some space") from error
-        _write_features(unfinished, place, space.index(warn), [row.digest for row in rows])
+        with unfinished.open("wb") as file:
+            file.write(skeleton.ljust(place, b"\0"))
+            _write_features(file, space.index(warn), [row.digest for row in rows])
+        with h5py.File(unfinished, "r") as packed:
+            assert packed["features"].id.get_offset() == place
         publish(unfinished, out)
     return Packed(len(rows), classes, out.stat().st_size)
 
 
-def _write_but_features(file: h5py.File, space: Space, rows: list[Row], classes: list[str]) -> int:
-    """Write all but the features; return where in the file there is room for those."""
+def _skeleton(space: Space, rows: list[Row], classes: list[str]) -> tuple[bytes, int]:
+    """Return the file without its features, and where in the file they belong.
+
+    HDF5 works in memory alone: on a full disk it cannot close a file, and takes the process with
+    it. It gives the features no storage, as nothing is written to them; their address is filled
+    in afterwards, in the oldest format, whose metadata have no checksums.
+    """
     text = h5py.string_dtype("utf-8")
     codes: dict[str | None, int] = {label: code for code, label in enumerate(classes)}
-    file.attrs["space"] = space.id
     digests = b"".join(row.digest for row in rows)
-    file["digests"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
-    file["labels"] = np.array([codes.get(row.label, -1) for row in rows], np.int32)
-    file.create_dataset("classes", data=[_encoded(label) for label in classes], dtype=text)
-    file.create_dataset("paths", data=[_encoded(row.path) for row in rows], dtype=text)
-    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-    plist.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-    size = h5py.h5s.create_simple((len(rows), space.dimension))
-    features = h5py.h5d.create(file.id, b"features", h5py.h5t.IEEE_F32LE, size, plist)
-    return int(features.get_offset())
+    name = uuid.uuid4().hex
+    with h5py.File(name, "w", driver="core", backing_store=False, libver="earliest") as file:
+        file.attrs["space"] = space.id
+        file["digests"] = np.frombuffer(digests, np.uint8).reshape(-1, 32)
+        file["labels"] = np.array([codes.get(row.label, -1) for row in rows], np.int32)
+        file.create_dataset("classes", data=[_encoded(label) for label in classes], dtype=text)
+        file.create_dataset("paths", data=[_encoded(row.path) for row in rows], dtype=text)
+        features = file.create_dataset("features", (len(rows), space.dimension), "<f4")
+        header = h5py.h5o.get_info(features.id).addr
+        file.flush()
+        image = bytearray(file.id.get_file_image())
+    size = 4 * len(rows) * space.dimension
+    place = -(-len(image) // _ALIGNMENT) * _ALIGNMENT
+    address = image.index(_NOWHERE + size.to_bytes(8, "little"), header) + len(_LAYOUT)
+    image[address : address + 8] = place.to_bytes(8, "little")
+    image[_END_OF_FILE] = (place + size).to_bytes(8, "little")
+    return bytes(image), place
 
 
-def _write_features(out: Path, place: int, index: Index, digests: list[bytes]) -> None:
-    """Write the features at their place by plain writes, whose errors leave HDF5 alone."""
-    with out.open("rb+") as file:
-        file.seek(place)
-        for start in range(0, len(digests), _ROWS_AT_ONCE):
-            wanted = b"".join(digests[start : start + _ROWS_AT_ONCE])
-            features = index.read(np.frombuffer(wanted, np.uint8).reshape(-1, 32))
-            file.write(np.ascontiguousarray(features, "<f4").data)
+def _write_features(file: BinaryIO, index: Index, digests: list[bytes]) -> None:
+    for start in range(0, len(digests), _ROWS_AT_ONCE):
+        wanted = b"".join(digests[start : start + _ROWS_AT_ONCE])
+        features = index.read(np.frombuffer(wanted, np.uint8).reshape(-1, 32))
+        file.write(np.ascontiguousarray(features, "<f4").data)
 
 
 def _encoded(text: str) -> bytes:
