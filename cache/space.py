@@ -74,7 +74,11 @@ class Space:
         refuse_links(path, *(path / name for name in _FOLDERS))
         record = read_record(path / "space.json", "space")
         description, dimension = record.get("description"), record.get("dimension")
-        if not isinstance(description, dict) or space_id(description) != path.name:
+        try:
+            belongs = isinstance(description, dict) and space_id(description) == path.name
+        except RecursionError as error:  # what JSON's reader takes, its writer need not
+            raise Damaged(f"{path / 'space.json'} is damaged: it is too deep") from error
+        if not isinstance(description, dict) or not belongs:
             raise Damaged(f"{path / 'space.json'} does not belong to the folder that it is in")
         if type(dimension) is not int or not 1 <= dimension <= MAX_DIMENSION:
             raise Damaged(f"{path / 'space.json'} is damaged: {dimension} floats a feature")

@@ -56,6 +56,20 @@ def test_exactly_the_images_of_a_damaged_part_are_computed_again(
     assert cache_main(["verify", str(tmp_path / "c"), "--json"]) == 0
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_damaged_part_is_told_in_one_line_and_computed_again(tmp_path, pictures, options, capsys):
+    extract(capsys, pictures, tmp_path / "c", options)
+    (part,) = (tmp_path / "c").glob("spaces/*/parts/*.h5")
+    part.write_bytes(part.read_bytes()[:1500])
+    arguments = [str(pictures), "--cache", str(tmp_path / "c"), *options, "--quiet", "--json"]
+    assert extract_main(arguments) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["computed"] == 24
+    (line,) = captured.err.splitlines()
+    assert line.startswith("warning: ")
+    assert line.endswith("set aside, the next extraction computes its images again")
+
+
 def test_damaged_records_are_mended_by_the_next_extraction(tmp_path, pictures, options, capsys):
     extract(capsys, pictures, tmp_path / "c", options)
     before = state(tmp_path)
