@@ -1,0 +1,169 @@
+"""The cached way, by the product's own commands: extract, extract with nothing to do, fit_head.
+
+python -m benchmarks.cached [SOURCE]
+"""
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure import python, run
+from benchmarks.options import (
+    add_source,
+    add_work,
+    benchmark_parser,
+    finish,
+    names,
+    positive,
+)
+from benchmarks.photographs import draw, repeated
+from benchmarks.record import table
+from cache.command import Console, run_command
+from cache.failures import Failure
+from engine.backbone_options import add_backbone_options
+from engine.model_store import request_from
+
+PRECISIONS = ("fp32", "int8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    parser = benchmark_parser(
+        "cached",
+        "Time extraction into an empty cache, extraction with nothing to do, and fit_head, each "
+        "as a process of its own.",
+        "PetImages.zip --weights random:0",
+    )
+    add_source(parser)
+    add_backbone_options(parser)
+    parser.add_argument(
+        "--precisions", type=names, default=PRECISIONS, metavar="P,P", help="default: fp32,int8"
+    )
+    parser.add_argument(
+        "--images",
+        type=positive,
+        metavar="N",
+        help="bring SOURCE to N images by repeating them with distinct bytes (default: as it is)",
+    )
+    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="warm runs; 5")
+    add_work(parser)
+    return run_command(parser, _benchmark, argv)
+
+
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    work = arguments.work / "cached"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    if arguments.quick:
+        make_quick(arguments, work)
+    source = prepared_source(arguments, work)
+    options = request_from(arguments).options()
+    results: dict[str, Any] = {}
+    for precision in arguments.precisions:
+        console.say(f"{precision}: extract, extract again, fit_head")
+        ready = make_ready(source, work, options, precision)
+        if ready is None:
+            console.say(f"{precision} is not available here")
+            continue
+        cache = work / precision
+        results[precision] = {
+            "ready": ready,
+            "cold": extract(source, cache, options, precision),
+            "again": [extract(source, cache, options, precision) for _ in range(arguments.repeats)],
+            **{
+                f"fit_{solver}": [fit(cache, "--solver", solver) for _ in range(arguments.repeats)]
+                for solver in ("lbfgs", "adam")
+            },
+        }
+    shutil.rmtree(work)
+    finish(arguments, console, "cached", results, _summary(results))
+
+
+def make_quick(arguments: argparse.Namespace, work: Path) -> None:
+    """Put a small backbone and small drawn pictures in place of what was not given."""
+    os.environ["ONCEOVER_MODELS"] = str(work / "models")
+    if arguments.backbone == "vgg16":
+        run(python("benchmarks.tiny", str(work / "tiny.keras")))
+        arguments.backbone, arguments.preprocessing = str(work / "tiny.keras"), "caffe"
+    arguments.source = arguments.source or str(draw(work / "drawn", 120, (48, 64)))
+
+
+def prepared_source(arguments: argparse.Namespace, work: Path) -> Path:
+    """Return where the images are: SOURCE or drawn ones, repeated up to `--images`."""
+    source = Path(arguments.source) if arguments.source else draw(work / "drawn", 1000)
+    if arguments.images is None:
+        return source
+    return repeated(source, arguments.images, work / f"{source.stem}-{arguments.images}.zip")
+
+
+def make_ready(
+    source: Path, work: Path, options: Sequence[str], precision: str
+) -> dict[str, Any] | None:
+    """Extract an image of each class, which exports the backbone where that was never done.
+
+    Then once more for the time that a process takes which finds the backbone there. Return the
+    latter; None if this machine does not give that precision.
+    """
+    for _ in range(2):
+        shutil.rmtree(work / "ready", ignore_errors=True)
+        try:
+            done = extract(source, work / "ready", options, precision, "--limit-per-class", "1")
+        except Failure:
+            if precision == "fp32":
+                raise
+            return None
+    shutil.rmtree(work / "ready")
+    return done if done["report"]["precision"] == precision else None
+
+
+def extract(
+    source: Path, cache: Path, options: Sequence[str], precision: str, *more: str
+) -> dict[str, Any]:
+    """Run `python -m engine.extract`; return its timings and, as `report`, what it printed.
+
+    The paths in the report are this machine's, so only its figures are kept.
+    """
+    done = run(
+        python(
+            "engine.extract", str(source), "--cache", str(cache), *options,
+            "--precision", precision, *more, "--json", "--quiet",
+        )
+    )  # fmt: skip
+    report = {key: value for key, value in done.result.items() if key != "source"}
+    report["rejected"] = len(report["rejected"])
+    return {**done.payload(), "report": report}
+
+
+def fit(cache: Path, *more: str) -> dict[str, Any]:
+    """Run `python -m engine.fit_head` without its report; return timings and `report`."""
+    done = run(
+        python("engine.fit_head", "--cache", str(cache), "--no-report", *more, "--json", "--quiet")
+    )
+    report = {key: value for key, value in done.result.items() if key != "out"}
+    return {**done.payload(), "report": report}
+
+
+def _summary(results: dict[str, Any]) -> str:
+    rows = []
+    for precision, runs in results.items():
+        cold = runs["cold"]
+        rate = cold["report"]["images_per_second"]
+        rows.append(_row(f"{precision}: extract, empty cache ({rate:.1f} images/s)", [cold]))
+        rows.append(_row(f"{precision}: extract, nothing to do", runs["again"]))
+        rows.append(_row(f"{precision}: fit_head, lbfgs", runs["fit_lbfgs"]))
+        rows.append(_row(f"{precision}: fit_head, adam", runs["fit_adam"]))
+    return table(["whole process", "least s", "most s", "peak MiB"], rows)
+
+
+def _row(name: str, runs: Sequence[dict[str, Any]]) -> list[str]:
+    seconds = [entry["seconds"] for entry in runs]
+    peak = max(entry["peak_mib"] for entry in runs)
+    return [name, f"{min(seconds):.2f}", f"{max(seconds):.2f}", f"{peak:,.0f}"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
