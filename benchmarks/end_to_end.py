@@ -68,16 +68,19 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         if arguments.quick:
             _make_quick(arguments, Path(folder))
         location = arguments.source or draw(Path(folder) / "drawn", arguments.images or 1000)
+        enough = None
+        if arguments.steps and arguments.images:
+            enough = (arguments.steps + 1) * arguments.batch_size
         with open_source(location) as source:
-            results = _measure(arguments, usable(source), console)
+            results = _measure(arguments, usable(source, enough), console)
     finish(arguments, console, "end_to_end", results, _summary(results))
 
 
 def _make_quick(arguments: argparse.Namespace, folder: Path) -> None:
-    from benchmarks.keras_baseline import write_tiny_backbone
+    from benchmarks.tiny import write_tiny_keras
 
     if arguments.backbone == "vgg16":
-        write_tiny_backbone(folder / "tiny.keras")
+        write_tiny_keras(folder / "tiny.keras")
         arguments.backbone, arguments.preprocessing = str(folder / "tiny.keras"), "caffe"
     arguments.source = arguments.source or str(draw(folder / "drawn", 120, (48, 64)))
     arguments.batch_size = min(arguments.batch_size, 16)

@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -155,18 +154,3 @@ def preprocess_function(keras: Any, mode: str) -> Any:
     # Each network's module has the function in one mode only.
     network = {"caffe": "vgg16", "tf": "mobilenet_v2", "torch": "densenet"}[mode]
     return getattr(keras.applications, network).preprocess_input
-
-
-def write_tiny_backbone(path: Path, seed: int = 0) -> None:
-    """Write a small network as a `.keras` file: 32 x 32 pixels in, 24 features out."""
-    keras = start_keras(seed)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            layers.Input((32, 32, 3)),
-            layers.Conv2D(16, 3, strides=2, padding="same", activation="relu"),
-            layers.Conv2D(24, 3, strides=2, padding="same", activation="relu"),
-            layers.GlobalAveragePooling2D(),
-        ]
-    )
-    model.save(path)

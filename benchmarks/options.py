@@ -62,6 +62,11 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def results_folder(arguments: argparse.Namespace) -> Path:
+    """Return where a benchmark's files go."""
+    return Path(arguments.results or (RESULTS / "quick" if arguments.quick else RESULTS))
+
+
 def finish(
     arguments: argparse.Namespace,
     console: Console,
@@ -70,9 +75,8 @@ def finish(
     summary: str,
 ) -> None:
     """Write the benchmark's JSON and print its table, or with --json the JSON."""
-    folder = Path(arguments.results or (RESULTS / "quick" if arguments.quick else RESULTS))
     payload = record(name, _recorded(arguments), results)
-    path = write_record(folder, payload)
+    path = write_record(results_folder(arguments), payload)
     console.say(f"written: {path}")
     console.result(payload, summary)
 

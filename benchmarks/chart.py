@@ -1,0 +1,105 @@
+"""The chart of `compare`: seconds over images and over epochs, end-to-end and cached."""
+
+from pathlib import Path
+from typing import Any
+
+from benchmarks.times import Cached, EndToEnd, cached_times, end_to_end_times
+
+# Okabe and Ito's colours, which people with any colour vision tell apart.
+_COLOURS = {"end_to_end": "#D55E00", "int8": "#0072B2", "fp32": "#56B4E9", "warm": "#009E73"}
+
+
+def draw_chart(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw `compare.svg` and `compare.png` into a folder; return their paths."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    style: Any = {
+        "svg.hashsalt": "onceover",
+        "svg.fonttype": "none",
+        "font.family": "sans-serif",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.25,
+    }
+    with mpl.rc_context(style):
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        _over_images(left, results)
+        _over_epochs(right, results)
+        figure.suptitle(_title(results))
+        handles, labels = right.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / "compare.svg", folder / "compare.png"]
+        # Without dates, so that the same results give the same files.
+        figure.savefig(paths[0], metadata={"Date": None})
+        figure.savefig(paths[1], dpi=130, metadata={"Software": None})
+        pyplot.close(figure)
+    return paths
+
+
+def _title(results: dict[str, Any]) -> str:
+    return (
+        f"{results['end_to_end']['backbone']}, a softmax head trained by Adam: "
+        "once per epoch, or once"
+    )
+
+
+def _curves(results: dict[str, Any]) -> tuple[EndToEnd, dict[str, Cached]]:
+    cached = {name: cached_times(runs) for name, runs in results["cached"].items()}
+    return end_to_end_times(results["end_to_end"]), cached
+
+
+def _over_images(axes: Any, results: dict[str, Any]) -> None:
+    end_to_end, cached = _curves(results)
+    most, epochs = results["images"], results["epochs"]
+    counts = sorted({20, *(round(20 * (most / 20) ** (n / 40)) for n in range(41))})
+    _line(axes, counts, [end_to_end.seconds(n, epochs) for n in counts], "end_to_end")
+    for precision, times in cached.items():
+        _line(axes, counts, [times.cold(n, epochs) for n in counts], precision)
+    fastest = _fastest(cached)
+    _line(axes, counts, [cached[fastest].warm(epochs)] * len(counts), "warm")
+    _points(axes, results, most)
+    axes.set(xscale="log", yscale="log", xlabel=f"images ({epochs} epochs)", ylabel="seconds")
+
+
+def _over_epochs(axes: Any, results: dict[str, Any]) -> None:
+    end_to_end, cached = _curves(results)
+    images, most = results["images"], max(100, results["epochs"])
+    counts = sorted({*range(1, 11), *(round(most ** (n / 40)) for n in range(41))})
+    _line(axes, counts, [end_to_end.seconds(images, n) for n in counts], "end_to_end")
+    for precision, times in cached.items():
+        _line(axes, counts, [times.cold(images, n) for n in counts], precision)
+    fastest = _fastest(cached)
+    _line(axes, counts, [cached[fastest].warm(n) for n in counts], "warm")
+    _points(axes, results, results["epochs"])
+    axes.set(xscale="log", yscale="log", xlabel=f"epochs ({images:,} images)", ylabel="seconds")
+
+
+def _fastest(cached: dict[str, Cached]) -> str:
+    return min(cached, key=lambda name: cached[name].per_image)
+
+
+def _line(axes: Any, x: list[int], y: list[float], name: str) -> None:
+    labels = {
+        "end_to_end": "end-to-end (Keras), extrapolated from timed steps",
+        "warm": "cached, warm: fit_head alone",
+    }
+    style = "--" if name == "end_to_end" else "-"
+    label = labels.get(name, f"cached, cold, {name}: extract and fit_head")
+    axes.plot(x, y, style, color=_COLOURS.get(name, "#444444"), label=label, linewidth=2)
+
+
+def _points(axes: Any, results: dict[str, Any], at: int) -> None:
+    """Mark what was measured: filled; what was extrapolated: hollow."""
+    for precision, found in results["ratios"].items():
+        colour = _COLOURS.get(precision, "#444444")
+        face = "white" if found["cold_extrapolated"] else colour
+        axes.plot([at], [found["cold_seconds"]], "o", color=colour, markerfacecolor=face)
+        last = found
+    colour = _COLOURS["end_to_end"]
+    axes.plot([at], [last["end_to_end_seconds"]], "o", color=colour, markerfacecolor="white")
+    axes.plot([at], [last["warm_seconds"]], "o", color=_COLOURS["warm"])

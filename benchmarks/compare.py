@@ -1,0 +1,177 @@
+"""Both ways on one machine in one run: end-to-end in Keras, and cached; and do they agree.
+
+python -m benchmarks.compare [SOURCE]
+"""
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.agreement import agreement
+from benchmarks.cached import PRECISIONS, make_quick
+from benchmarks.chart import draw_chart
+from benchmarks.comparison import Plan, measured
+from benchmarks.legs import Legs
+from benchmarks.machine import commit, machine
+from benchmarks.options import (
+    add_source,
+    add_work,
+    benchmark_parser,
+    finish,
+    names,
+    numbers,
+    positive,
+    results_folder,
+)
+from benchmarks.photographs import draw, repeated
+from benchmarks.record import table
+from cache.command import Console, run_command
+from engine.backbone_options import add_backbone_options
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    parser = benchmark_parser(
+        "compare",
+        "Time end-to-end training in Keras against extraction and fit_head, in turns; check that "
+        "both give the same accuracy; draw the chart. Stopped, the same command goes on.",
+        "PetImages.zip --weights random:0 --real-backbone squeezenet.keras",
+    )
+    add_source(parser)
+    add_backbone_options(parser)
+    parser.add_argument(
+        "--precisions", type=names, default=PRECISIONS, metavar="P,P", help="default: fp32,int8"
+    )
+    parser.add_argument(
+        "--images",
+        type=positive,
+        default=4999,
+        metavar="N",
+        help="SOURCE is brought to N by repeating its images with distinct bytes (default: 4999)",
+    )
+    parser.add_argument(
+        "--fp32-images",
+        type=positive,
+        metavar="N",
+        help="extract N images of SOURCE in fp32 and extrapolate (default: all, int8 always all)",
+    )
+    parser.add_argument("--epochs", type=positive, default=10, metavar="N", help="default: 10")
+    parser.add_argument("--batch-size", type=positive, default=128, metavar="N", help="Keras'; 128")
+    parser.add_argument(
+        "--steps", type=positive, default=5, metavar="N", help="timed of each Keras phase; 5"
+    )
+    parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="warm runs; 5")
+    parser.add_argument(
+        "--real-backbone",
+        metavar="FILE.keras",
+        help="a small network with trained weights, on which both ways run in full, to compare "
+        "accuracies",
+    )
+    parser.add_argument(
+        "--real-preprocessing", default="caffe", metavar="NAME", help="its own (default: caffe)"
+    )
+    parser.add_argument(
+        "--seeds", type=numbers, default=(0, 1, 2), metavar="S,S", help="of that (default: 0,1,2)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
+    )
+    add_work(parser)
+    return run_command(parser, _benchmark, argv)
+
+
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    work = arguments.work / ("compare-quick" if arguments.quick else "compare")
+    work.mkdir(parents=True, exist_ok=True)
+    if arguments.quick:
+        _make_quick(arguments, work)
+    given = Path(arguments.source) if arguments.source else draw(work / "drawn", 1000)
+    source = repeated(given, arguments.images, work / f"{given.stem}-{arguments.images}.zip")
+    told = {name: str(value) for name, value in vars(arguments).items() if name != "minutes"}
+    seconds = None if arguments.minutes is None else 60 * arguments.minutes
+    identity = {"options": told, "commit": commit(), "machine": machine()}
+    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    plan = Plan(arguments, legs, given, source, work)
+    results = measured(plan)
+    results["agreement"] = agreement(plan, list(results["cached"]))
+    results["charts"] = [path.name for path in draw_chart(results, results_folder(arguments))]
+    finish(arguments, console, "compare", results, _summary(results))
+    shutil.rmtree(work)
+
+
+def _make_quick(arguments: argparse.Namespace, work: Path) -> None:
+    shutil.rmtree(work)
+    work.mkdir()
+    make_quick(arguments, work)
+    arguments.images = min(arguments.images, 250)
+    arguments.batch_size, arguments.steps = 16, min(arguments.steps, 3)
+    arguments.repeats, arguments.seeds = min(arguments.repeats, 2), arguments.seeds[:1]
+    arguments.real_backbone = arguments.real_backbone or arguments.backbone
+
+
+def _summary(results: dict[str, Any]) -> str:
+    whole = next(iter(results["ratios"].values()))["end_to_end_seconds"]
+    steps = results["end_to_end"]["phases"]["train"]["steps"]
+    passes = results["schedule"]["backbone_passes"]
+    rows = [
+        [
+            f"end-to-end in Keras, extrapolated from {steps} steps of each phase",
+            f"{passes:,}",
+            f"{whole:,.1f}",
+            "1",
+        ]
+    ]
+    for precision, found in results["ratios"].items():
+        how = f", extrapolated from {found['cold_images']}" if found["cold_extrapolated"] else ""
+        rows += [
+            [
+                f"cached, {precision}, cold: extract and fit_head{how}",
+                f"{results['images']:,}",
+                f"{found['cold_seconds']:,.1f}",
+                f"{found['cold']:,.1f}",
+            ],
+            [
+                f"cached, {precision}, checked: extract with nothing to do and fit_head",
+                "0",
+                f"{found['checked_seconds']:,.2f}",
+                f"{found['checked']:,.0f}",
+            ],
+            [
+                f"cached, {precision}, warm: fit_head",
+                "0",
+                f"{found['warm_seconds']:,.2f}",
+                f"{found['warm']:,.0f}",
+            ],
+        ]
+    lines = [
+        f"{results['images']:,} images, {results['epochs']} epochs",
+        table(["way", "backbone passes", "seconds", "times faster"], rows),
+        *(_agreement_line(name, entry) for name, entry in results["agreement"].items()),
+    ]
+    return "\n".join(lines)
+
+
+def _agreement_line(name: str, found: dict[str, Any]) -> str:
+    verdict = "agree" if found["agree"] else "DO NOT AGREE"
+    features = found.get("features")
+    cosine = (
+        f"; of {features['images']} images the least cosine to Keras' features is "
+        f"{features['least_cosine']:.6f}"
+        if features
+        else ""
+    )
+    return (
+        f"{name}: test accuracies {verdict}: Keras {_accuracies(found['first'])}, "
+        f"fit_head {_accuracies(found['second'])}; difference {found['mean_difference']:+.4f}, "
+        f"standard error {found['standard_error']:.4f}{cosine}"
+    )
+
+
+def _accuracies(values: list[float]) -> str:
+    return " ".join(f"{value:.4f}" for value in values)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
