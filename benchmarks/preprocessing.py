@@ -109,7 +109,7 @@ def divide(model: Path, out: Path) -> None:
     subtraction = graph.node[ends[0]]
     name = subtraction.output[0]
     subtraction.output[0] = "undivided"
-    graph.initializer.append(numpy_helper.from_array(np.float32(255), "divisor"))
+    graph.initializer.append(numpy_helper.from_array(np.array(255, np.float32), "divisor"))
     graph.node.insert(ends[0] + 1, helper.make_node("Div", ["undivided", "divisor"], [name]))
     (entry,) = (entry for entry in proto.metadata_props if entry.key == METADATA_KEY)
     description = json.loads(entry.value)

@@ -16,10 +16,13 @@ def write_tiny_keras(path: Path, seed: int = 0) -> None:
     from benchmarks.keras_baseline import start_keras
 
     keras = start_keras(seed)
-    stack = [keras.layers.Input((32, 32, 3))]
-    for filters in _FILTERS:
-        stack.append(keras.layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu"))
-    keras.Sequential([*stack, keras.layers.GlobalAveragePooling2D()]).save(path)
+    layers = keras.layers
+    convolutions = (
+        layers.Conv2D(filters, 3, strides=2, padding="same", activation="relu")
+        for filters in _FILTERS
+    )
+    stack = [layers.Input((32, 32, 3)), *convolutions, layers.GlobalAveragePooling2D()]
+    keras.Sequential(stack).save(path)
 
 
 def write_tiny_onnx(path: Path, seed: int = 0) -> None:
