@@ -138,13 +138,15 @@ def extract(
     return {**done.payload(), "report": report}
 
 
-def fit(cache: Path, *more: str) -> dict[str, Any]:
-    """Run `python -m engine.fit_head` without its report; return timings and `report`."""
-    done = run(
-        python("engine.fit_head", "--cache", str(cache), "--no-report", *more, "--json", "--quiet")
-    )
-    report = {key: value for key, value in done.result.items() if key != "out"}
-    return {**done.payload(), "report": report}
+def fit(cache: Path, *more: str, report: bool = False) -> dict[str, Any]:
+    """Run `python -m engine.fit_head`; return its timings and, as `report`, what it printed.
+
+    report: whether it shall write its HTML report too.
+    """
+    options = [*more, *([] if report else ["--no-report"]), "--json", "--quiet"]
+    done = run(python("engine.fit_head", "--cache", str(cache), *options))
+    printed = {key: value for key, value in done.result.items() if key != "out"}
+    return {**done.payload(), "report": printed}
 
 
 def _summary(results: dict[str, Any]) -> str:

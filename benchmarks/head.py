@@ -1,0 +1,150 @@
+"""The head alone, on features that are cached: fit_head against Keras and scikit-learn.
+
+python -m benchmarks.head
+"""
+
+import argparse
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.cached import fit
+from benchmarks.legs import Legs
+from benchmarks.machine import commit, machine
+from benchmarks.measure import python, run
+from benchmarks.options import add_work, benchmark_parser, finish
+from benchmarks.record import table
+from cache.command import Console, run_command
+from cache.store import FeatureCache
+from cache.table import Row
+
+# Rows and floats of each synthetic cache: two like VGG16's at fc2, a large one like SqueezeNet's
+# (VGG16's would be 16 GB).
+_SIZES = ((5_000, 4096), (25_000, 4096), (1_000_000, 512))
+_QUICK_SIZES = ((500, 64), (2_000, 64))
+
+_NAME = "synthetic"
+
+_WAYS = (
+    "fit_head, lbfgs", "fit_head, adam", "fit_head, lbfgs, with its report",
+    "Keras, adam", "scikit-learn, lbfgs",
+)  # fmt: skip
+
+# How far the classes' means lie apart along a few of the directions, in deviations of the noise.
+_DISTANCE = 0.6
+_INFORMATIVE = 32
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    parser = benchmark_parser(
+        "head",
+        "Train a softmax layer on synthetic cached features with fit_head, Keras and "
+        "scikit-learn, each as a process of its own. Stopped, the same command goes on.",
+        "",
+    )
+    parser.add_argument(
+        "--largest", type=int, metavar="N", help="leave out caches of more rows (default: none)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
+    )
+    add_work(parser)
+    return run_command(parser, _benchmark, argv)
+
+
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    work = arguments.work / ("head-quick" if arguments.quick else "head")
+    if arguments.quick:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    seconds = None if arguments.minutes is None else 60 * arguments.minutes
+    identity = {"commit": commit(), "machine": machine()}
+    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    results: dict[str, Any] = {}
+    for rows, dimension in _QUICK_SIZES if arguments.quick else _SIZES:
+        if arguments.largest and rows > arguments.largest:
+            continue
+        cache = work / f"{rows}"
+        console.say(f"{rows:,} rows of {dimension:,} floats")
+        measured = {}
+        for way in _WAYS:
+            measure = partial(_measured, way, cache, rows, dimension)
+            measured[way] = legs.leg(f"{rows}/{way}", measure)
+        shutil.rmtree(cache, ignore_errors=True)
+        results[str(rows)] = {"rows": rows, "dimension": dimension, "ways": measured}
+    finish(arguments, console, "head", {"sizes": results}, _summary(results))
+    shutil.rmtree(work)
+
+
+def _measured(way: str, cache: Path, rows: int, dimension: int) -> dict[str, Any]:
+    """Run one way three times, or once on the largest caches; return the median run."""
+    if not cache.exists():
+        make_cache(cache, rows, dimension)
+    runs = []
+    for _ in range(3 if rows <= 100_000 else 1):
+        if way.startswith("fit_head"):
+            solver = "adam" if "adam" in way else "lbfgs"
+            found = fit(cache, "--solver", solver, report="report" in way)
+            test = found.pop("report")["test"]
+            runs.append({**found, "test": {key: test[key] for key in ("loss", "accuracy")}})
+            continue
+        library = "keras" if way.startswith("Keras") else "sklearn"
+        done = run(python("benchmarks.head_peers", library, "--cache", str(cache), "--json"))
+        runs.append({**done.payload(), **done.result})
+    return sorted(runs, key=lambda entry: entry["seconds"])[len(runs) // 2]
+
+
+def make_cache(path: Path, rows: int, dimension: int) -> None:
+    """Make a cache of synthetic features, half of their values zero as behind a ReLU.
+
+    Two classes, whose means differ in some of the directions.
+    """
+    unfinished = path.with_name(f"{path.name}-unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    description = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
+    space = FeatureCache.create(unfinished).add_space(description, dimension)
+    rng = np.random.default_rng(0)
+    size = max(1, 2**25 // (4 * dimension))
+    with space.write_dataset(_NAME) as writer:
+        for start in range(0, rows, size):
+            count = min(size, rows - start)
+            features = rng.standard_normal((count, dimension), np.float32)
+            labels = np.arange(start, start + count) % 2
+            features[:, :_INFORMATIVE] += np.float32(_DISTANCE) * labels[:, None]
+            np.maximum(features, 0, out=features)
+            digests = rng.integers(0, 256, (count, 32), np.uint8)
+            space.append(digests, features)
+            writer.append(
+                Row(f"{start + n}.jpg", "ab"[label], digest.tobytes(), "cached")
+                for n, (label, digest) in enumerate(zip(labels, digests, strict=True))
+            )
+        writer.finish()
+    unfinished.rename(path)
+
+
+def _summary(results: dict[str, Any]) -> str:
+    lines = []
+    for size in results.values():
+        rows = [
+            [
+                way,
+                f"{entry['seconds']:.2f}",
+                f"{entry['peak_mib']:,.0f}",
+                f"{entry['test']['loss']:.4f}",
+                f"{entry['test']['accuracy']:.4f}",
+            ]
+            for way, entry in size["ways"].items()
+        ]
+        lines.append(f"{size['rows']:,} rows of {size['dimension']:,} floats, whole processes")
+        header = ["way", "seconds", "peak MiB", "test loss", "test accuracy"]
+        lines.append(table(header, rows))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
