@@ -111,7 +111,7 @@ def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> Non
         "missing": missing,
     }
     results["of_limit"] = _of_limit(results)
-    finish(arguments, console, "backbones", results, _summary(results))
+    finish(arguments, console, "backbones", results, summary(results))
     state.unlink()
 
 
@@ -160,7 +160,8 @@ def _of_limit(results: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     batches = [str(entry["batch"]) for entry in next(iter(results["rows"].values()))]
     rows = [
         [

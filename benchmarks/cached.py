@@ -80,7 +80,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             },
         }
     shutil.rmtree(work)
-    finish(arguments, console, "cached", results, _summary(results))
+    finish(arguments, console, "cached", results, summary(results))
 
 
 def make_quick(arguments: argparse.Namespace, work: Path) -> None:
@@ -149,7 +149,8 @@ def fit(cache: Path, *more: str, report: bool = False) -> dict[str, Any]:
     return {**done.payload(), "report": printed}
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     rows = []
     for precision, runs in results.items():
         cold = runs["cold"]

@@ -97,7 +97,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     results = measured(plan)
     results["agreement"] = agreement(plan, list(results["cached"]))
     results["charts"] = [path.name for path in draw_chart(results, results_folder(arguments))]
-    finish(arguments, console, "compare", results, _summary(results))
+    finish(arguments, console, "compare", results, summary(results))
     shutil.rmtree(work)
 
 
@@ -111,7 +111,8 @@ def _make_quick(arguments: argparse.Namespace, work: Path) -> None:
     arguments.real_backbone = arguments.real_backbone or arguments.backbone
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     whole = next(iter(results["ratios"].values()))["end_to_end_seconds"]
     steps = results["end_to_end"]["phases"]["train"]["steps"]
     passes = results["schedule"]["backbone_passes"]

@@ -73,7 +73,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             enough = (arguments.steps + 1) * arguments.batch_size
         with open_source(location) as source:
             results = _measure(arguments, usable(source, enough), console)
-    finish(arguments, console, "end_to_end", results, _summary(results))
+    finish(arguments, console, "end_to_end", results, summary(results))
 
 
 def _make_quick(arguments: argparse.Namespace, folder: Path) -> None:
@@ -225,7 +225,8 @@ def _timed(
     }
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     what = (
         f"{results['backbone']} in Keras: {results['parameters']:,} parameters, "
         f"{results['trainable_parameters']:,} trained; {results['images']:,} images, "

@@ -77,7 +77,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             measured[way] = legs.leg(f"{rows}/{way}", measure)
         shutil.rmtree(cache, ignore_errors=True)
         results[str(rows)] = {"rows": rows, "dimension": dimension, "ways": measured}
-    finish(arguments, console, "head", {"sizes": results}, _summary(results))
+    finish(arguments, console, "head", {"sizes": results}, summary({"sizes": results}))
     shutil.rmtree(work)
 
 
@@ -127,9 +127,10 @@ def make_cache(path: Path, rows: int, dimension: int) -> None:
     unfinished.rename(path)
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     lines = []
-    for size in results.values():
+    for size in results["sizes"].values():
         rows = [
             [
                 way,

@@ -125,3 +125,20 @@ def _commented(jpeg: bytes, number: int) -> bytes:
     text = str(number).encode("ascii")
     comment = _COMMENT + (len(text) + 2).to_bytes(2, "big") + text
     return jpeg[:2] + comment + jpeg[2:]
+
+
+def unpack(source: Path, folder: Path) -> Path:
+    """Write a source's images into a folder with a sub-folder for each class; return the folder.
+
+    Damaged ones too; labels and names are the source's, so give a source that you trust.
+    """
+    if folder.exists():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}-unfinished")
+    with open_source(source) as images:
+        for number, sample in enumerate(images.samples):
+            place = unfinished / str(sample.label)
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{number}{Path(sample.path).suffix}").write_bytes(images.read(sample))
+    unfinished.rename(folder)
+    return folder

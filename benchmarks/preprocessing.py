@@ -87,7 +87,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             },
         }
     shutil.rmtree(work)
-    finish(arguments, console, "preprocessing", results, _summary(results))
+    finish(arguments, console, "preprocessing", results, summary(results))
 
 
 def divide(model: Path, out: Path) -> None:
@@ -118,7 +118,8 @@ def divide(model: Path, out: Path) -> None:
     onnx.save(proto, out)
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     rows = []
     for solver in ("lbfgs", "adam"):
         for name in ("right", "wrong"):

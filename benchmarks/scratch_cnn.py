@@ -50,7 +50,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         with open_source(location) as source:
             count = 40 if arguments.quick else None
             results = _train(usable(source, count), arguments, console)
-    finish(arguments, console, "scratch_cnn", results, _summary(results))
+    finish(arguments, console, "scratch_cnn", results, summary(results))
 
 
 def _network(keras: Any, classes: int) -> Any:
@@ -118,7 +118,8 @@ def _train(images: Usable, arguments: argparse.Namespace, console: Console) -> d
     }
 
 
-def _summary(results: dict[str, Any]) -> str:
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
     test, reported = results["test"], results["reported"]
     height, width = results["input"]
     rows = [

@@ -1,0 +1,139 @@
+"""Write docs/benchmarks.md out of the results.
+
+python -m benchmarks.page
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from string import Template
+from types import MappingProxyType
+from typing import Any
+
+from benchmarks import backbones, compare, head, peers, preprocessing, scratch_cnn
+from benchmarks.machine import ROOT
+from benchmarks.record import RESULTS, read_record, table
+from cache.command import Console, command_parser, run_command
+from cache.files import write_whole
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+_SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
+    {
+        "compare": compare.summary,
+        "scratch_cnn": scratch_cnn.summary,
+        "preprocessing": preprocessing.summary,
+        "backbones": backbones.summary,
+        "head": head.summary,
+        "peers": peers.summary,
+    }
+)
+
+_COLUMNS = ("keras", "tensorflow", "onnxruntime", "numpy", "scikit-learn")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the page; return an exit code."""
+    parser = command_parser(
+        "python -m benchmarks.page",
+        "Write docs/benchmarks.md out of benchmarks/page.md and benchmarks/results.",
+        "python -m benchmarks.page",
+    )
+
+    def write(arguments: object, console: Console) -> None:
+        del arguments
+        write_whole(PAGE, page(RESULTS).encode("utf-8"))
+        console.result({"out": PAGE.name}, f"written: {PAGE}")
+
+    return run_command(parser, write, argv)
+
+
+def page(results: Path) -> str:
+    """Return the page for the results in a folder. A benchmark that was not run says so."""
+    template = Template((Path(__file__).parent / "page.md").read_text(encoding="utf-8"))
+    found = {
+        name: read_record(results, name)
+        for name in _SUMMARIES
+        if (results / f"{name}.json").exists()
+    }
+    texts = {
+        name: _spaced(summary(found[name]["results"]))
+        if name in found
+        else f"Not measured yet: `python -m benchmarks.{name}`."
+        for name, summary in _SUMMARIES.items()
+    }
+    return template.substitute(
+        texts, machines=_machines(found), **_of_compare(found.get("compare"))
+    )
+
+
+def _spaced(text: str) -> str:
+    """Return text and tables with an empty line between, as Markdown wants it."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and (line.startswith("|") != lines[-1].startswith("|") or line[:1] != "|"):
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _machines(found: Mapping[str, dict[str, Any]]) -> str:
+    rows = [
+        [
+            name,
+            record["date"][:10],
+            f"`{record['commit']}`",
+            f"{record['machine']['processor']}, {record['machine']['cores']} cores, "
+            f"{record['machine']['memory_gib']} GiB",
+            ", ".join(f"{p} {record['versions'].get(p, '-')}" for p in _COLUMNS),
+        ]
+        for name, record in found.items()
+    ]
+    return table(["benchmark", "date", "commit", "machine", "versions"], rows) if rows else ""
+
+
+def _of_compare(record: dict[str, Any] | None) -> dict[str, str]:
+    """Return the texts that are about the comparison."""
+    if record is None:
+        return {"compare_notes": "", "passes": "-", "distinct": "-"}
+    results = record["results"]
+    notes = []
+    for precision, ratio in results["ratios"].items():
+        least, epochs = ratio["images_where_cold_wins"], ratio["epochs_where_cold_wins"]
+        where = (
+            f"the cached way is the faster one from {least:,} images on"
+            if least is not None
+            else "the cached way is never the faster one"
+        )
+        when = (
+            f"; with {results['images']:,} images, from {epochs:.2f} epochs on"
+            if epochs is not None
+            else ""
+        )
+        notes.append(f"- {precision}, cold, {results['epochs']} epochs: {where}{when}.")
+    steps = results["end_to_end"]["phases"]["train"]["steps"]
+    notes.append(
+        f"- Extrapolated: the end-to-end seconds, from {steps} steps of "
+        f"{results['end_to_end']['batch_size']} images in each phase"
+        + "".join(
+            f"; {precision}, cold, from {ratio['cold_images']:,} images"
+            for precision, ratio in results["ratios"].items()
+            if ratio["cold_extrapolated"]
+        )
+        + ". The curves are the measured costs of a start, an image and an epoch; dots are "
+        "measured, hollow dots extrapolated."
+    )
+    peaks = results["peak_gflops"]
+    notes.append(
+        f"- How steady the machine was: between the legs it made {min(peaks):.0f} to "
+        f"{max(peaks):.0f} GFLOP/s of matrix products."
+    )
+    return {
+        "compare_notes": "\n".join(notes),
+        "passes": f"{results['schedule']['backbone_passes']:,}",
+        "distinct": f"{results['images']:,}",
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

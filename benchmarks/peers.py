@@ -1,0 +1,173 @@
+"""Photographs to features with what a user would write instead, and a kill half-way.
+
+python -m benchmarks.peers [SOURCE]
+"""
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cached import make_ready
+from benchmarks.legs import Legs
+from benchmarks.machine import commit, machine
+from benchmarks.measure import Run, python, run
+from benchmarks.options import add_source, add_work, benchmark_parser, finish
+from benchmarks.photographs import draw, unpack
+from benchmarks.record import table
+from cache.command import Console, run_command
+from cache.failures import Failure
+from engine.model_store import backbone_request
+
+# The peers of torch need weights as PyTorch's; without them they would have random ones.
+_TORCH = "scikit-learn with a torch or timm encoder"
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A command that turns photographs into features.
+
+    out: what it leaves. imports: the package that it needs, if this product does not.
+    """
+
+    name: str
+    command: Sequence[str]
+    out: Path
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    parser = benchmark_parser(
+        "peers",
+        "Extract MobileNetV2 features with this product and with a Keras script of predict and "
+        "np.save; then kill each half-way and start it again.",
+        "PetImages.zip --weights mobilenet_v2.weights.h5",
+    )
+    add_source(parser)
+    parser.add_argument(
+        "--weights",
+        default="random:0",
+        metavar="imagenet|FILE|random:SEED",
+        help="of MobileNetV2 (default: random:0)",
+    )
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
+    )
+    add_work(parser)
+    return run_command(parser, _benchmark, argv)
+
+
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    work = arguments.work / ("peers-quick" if arguments.quick else "peers")
+    if arguments.quick:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    told = {name: str(value) for name, value in vars(arguments).items() if name != "minutes"}
+    seconds = None if arguments.minutes is None else 60 * arguments.minutes
+    identity = {"options": told, "commit": commit(), "machine": machine()}
+    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    folder = _photographs(arguments, work)
+    request = backbone_request("mobilenet_v2", arguments.weights, None, None)
+    make_ready(folder, work, request.options(), "fp32")
+    ways = (
+        _Way(
+            "Onceover",
+            python(
+                "engine.extract", str(folder), "--cache", str(work / "cache"),
+                *request.options(), "--precision", "fp32", "--json", "--quiet",
+            ),
+            work / "cache",
+        ),
+        _Way(
+            "Keras predict and np.save",
+            python(
+                "benchmarks.keras_script", str(folder), str(work / "features.npy"),
+                "--weights", arguments.weights,
+            ),
+            work / "features.npy",
+        ),
+    )  # fmt: skip
+    rows = {}
+    for way in ways:
+        whole = legs.leg(f"{way.name}/whole", partial(_whole, way))
+        half = legs.leg(f"{way.name}/killed", partial(_killed, way, whole["seconds"] / 2))
+        rows[way.name] = {"whole": whole, **half}
+    results = {
+        "images": sum(1 for path in folder.rglob("*") if path.is_file()),
+        "ways": rows,
+        "missing": {_TORCH: _torch_is()},
+    }
+    finish(arguments, console, "peers", results, summary(results))
+    shutil.rmtree(work)
+
+
+def _photographs(arguments: argparse.Namespace, work: Path) -> Path:
+    """Return a folder with a sub-folder for each class: what all ways can read."""
+    if not arguments.source:
+        return draw(work / "drawn", 40 if arguments.quick else 2000)
+    return unpack(Path(arguments.source), work / "photographs")
+
+
+def _torch_is() -> str:
+    if find_spec("torch") is None:
+        return "torch is not installed here"
+    return "torch is installed, but no weights of MobileNetV2 in its format are at hand"
+
+
+def _clear(way: _Way) -> None:
+    if way.out.is_dir():
+        shutil.rmtree(way.out)
+    else:
+        way.out.unlink(missing_ok=True)
+
+
+def _whole(way: _Way) -> dict[str, Any]:
+    _clear(way)
+    return run(way.command).payload()
+
+
+def _killed(way: _Way, after: float) -> dict[str, Any]:
+    """Kill the command after so many seconds, without a chance to tidy up, and start it again."""
+    _clear(way)
+    killed: Run = run(way.command, kill_after=after)
+    if not killed.code:
+        raise Failure(f"{way.name} had ended before it was killed; give a larger SOURCE")
+    again = run(way.command)
+    found: dict[str, Any] = {"killed_after": killed.payload(), "again": again.payload()}
+    if way.out.is_dir():
+        found["kept"] = again.result["hits"]
+        found["computed_again"] = again.result["computed"]
+    return found
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as text with a Markdown table."""
+    rows = [
+        [
+            name,
+            f"{found['whole']['seconds']:.1f}",
+            f"{found['whole']['peak_mib']:,.0f}",
+            f"{found['killed_after']['seconds']:.1f}",
+            f"{found['again']['seconds']:.1f}",
+            f"{found.get('kept', 0):,}",
+        ]
+        for name, found in results["ways"].items()
+    ]
+    header = [
+        "way", "seconds", "peak MiB", "killed after", "seconds when started again", "images kept",
+    ]  # fmt: skip
+    lines = [
+        f"MobileNetV2 (224 x 224), {results['images']:,} files",
+        table(header, rows),
+        *(f"{name}: not measured; {reason}" for name, reason in results["missing"].items()),
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
