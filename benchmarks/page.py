@@ -78,17 +78,12 @@ def _spaced(text: str) -> str:
 
 
 def _machines(found: Mapping[str, dict[str, Any]]) -> str:
-    rows = [
-        [
-            name,
-            record["date"][:10],
-            f"`{record['commit']}`",
-            f"{record['machine']['processor']}, {record['machine']['cores']} cores, "
-            f"{record['machine']['memory_gib']} GiB",
-            ", ".join(f"{p} {record['versions'].get(p, '-')}" for p in _COLUMNS),
-        ]
-        for name, record in found.items()
-    ]
+    rows = []
+    for name, record in found.items():
+        machine = record["machine"]
+        what = f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB"
+        versions = ", ".join(f"{p} {record['versions'].get(p, '-')}" for p in _COLUMNS)
+        rows.append([name, record["date"][:10], f"`{record['commit']}`", what, versions])
     return table(["benchmark", "date", "commit", "machine", "versions"], rows) if rows else ""
 
 
