@@ -6,7 +6,6 @@ python -m benchmarks.backbones
 import argparse
 import sys
 import tempfile
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from benchmarks.machine import commit, machine
 from benchmarks.measure import python, run
 from benchmarks.options import add_work, benchmark_parser, finish, names, numbers
 from benchmarks.peak import measured_peak
+from benchmarks.photographs import draw
 from benchmarks.record import table
 from cache.command import Console, run_command
 from cache.failures import Failure
@@ -54,6 +54,9 @@ def main(argv: list[str] | None = None) -> int:
         "--batches", type=numbers, default=(1, 4, 16, 64), metavar="N,N", help="1,4,16,64"
     )
     parser.add_argument("--precisions", type=names, default=("fp32", "int8"), metavar="P,P")
+    parser.add_argument(
+        "--calibrate", metavar="SOURCE", help="images for int8 (default: drawn pictures)"
+    )
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="a row, about; 5")
     parser.add_argument(
         "--python",
@@ -87,7 +90,7 @@ def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> Non
     state = work / "backbones-legs.json"
     legs = Legs(state, identity, console.say, seconds)
     request = request_from(arguments)
-    models = _models(request, arguments.precisions, console)
+    models = _models(arguments, request, work, console)
     rows: dict[str, list[dict[str, Any]]] = {}
     missing: dict[str, str] = {}
     peaks = [legs.leg("peak/0", partial(_peak, arguments))]
@@ -116,11 +119,29 @@ def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> Non
 
 
 def _models(
-    request: BackboneRequest, precisions: Sequence[str], console: Console
+    arguments: argparse.Namespace, request: BackboneRequest, work: Path, console: Console
 ) -> dict[str, Path]:
-    """Return the exported model of each precision that there is."""
-    del precisions  # one so far
-    return {"fp32": exported_model(request, console.say).path}
+    """Return the exported model of each precision that there is, its description beside it."""
+    models = {"fp32": exported_model(request, console.say).path}
+    for precision in arguments.precisions:
+        if precision in models:
+            continue
+        folder = work / f"backbones-{precision}"
+        model = folder / "model.onnx"
+        if not (folder / "model.json").exists():
+            folder.mkdir(exist_ok=True)
+            console.say(f"exporting in {precision}")
+            source = arguments.calibrate or str(draw(work / "drawn", 128))
+            calibration = ["--precision", precision, "--calibrate", source]
+            command = python("engine.export", *request.options(), *calibration)
+            try:
+                done = run([*command, "--out", str(model), "--json", "--quiet"])
+            except Failure as failure:
+                console.warn(f"{precision} is left out: {failure}")
+                continue
+            (folder / "model.json").write_text(done.output, encoding="utf-8")
+        models[precision] = model
+    return models
 
 
 def _peak(arguments: argparse.Namespace) -> dict[str, Any]:
