@@ -5,17 +5,17 @@ python -m benchmarks.peers [SOURCE]
 
 import argparse
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cached import make_ready
 from benchmarks.legs import Legs
-from benchmarks.machine import commit, machine
+from benchmarks.machine import ROOT, commit, machine
 from benchmarks.measure import Run, python, run
 from benchmarks.options import add_source, add_work, benchmark_parser, finish
 from benchmarks.photographs import draw, unpack
@@ -24,8 +24,7 @@ from cache.command import Console, run_command
 from cache.failures import Failure
 from engine.model_store import backbone_request
 
-# The peers of torch need weights as PyTorch's; without them they would have random ones.
-_TORCH = "scikit-learn with a torch or timm encoder"
+_TORCH = "scikit-learn pipeline with a PyTorch encoder"
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,9 @@ def main(argv: list[str] | None = None) -> int:
         help="of MobileNetV2 (default: random:0)",
     )
     parser.add_argument(
+        "--python", metavar="FILE", help="another Python, with torch and torchvision, for their row"
+    )
+    parser.add_argument(
         "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
     )
     add_work(parser)
@@ -74,7 +76,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     folder = _photographs(arguments, work)
     request = backbone_request("mobilenet_v2", arguments.weights, None, None)
     make_ready(folder, work, request.options(), "fp32")
-    ways = (
+    ways = [
         _Way(
             "Onceover",
             python(
@@ -91,7 +93,15 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             ),
             work / "features.npy",
         ),
-    )  # fmt: skip
+    ]  # fmt: skip
+    interpreter = arguments.python or sys.executable
+    missing = {}
+    if _has_torch(interpreter):
+        script = str(ROOT / "benchmarks" / "torch_script.py")
+        out = work / "torch.npy"
+        ways.append(_Way(_TORCH, [interpreter, script, str(folder), str(out)], out))
+    else:
+        missing[_TORCH] = "torch and torchvision are not installed (--python names one that has)"
     rows = {}
     for way in ways:
         whole = legs.leg(f"{way.name}/whole", partial(_whole, way))
@@ -100,7 +110,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     results = {
         "images": sum(1 for path in folder.rglob("*") if path.is_file()),
         "ways": rows,
-        "missing": {_TORCH: _torch_is()},
+        "missing": missing,
     }
     finish(arguments, console, "peers", results, summary(results))
     shutil.rmtree(work)
@@ -113,10 +123,10 @@ def _photographs(arguments: argparse.Namespace, work: Path) -> Path:
     return unpack(Path(arguments.source), work / "photographs")
 
 
-def _torch_is() -> str:
-    if find_spec("torch") is None:
-        return "torch is not installed here"
-    return "torch is installed, but no weights of MobileNetV2 in its format are at hand"
+def _has_torch(interpreter: str) -> bool:
+    code = "import sys; from importlib.util import find_spec as f; "
+    code += "sys.exit(not all(map(f, ('torch', 'torchvision', 'sklearn'))))"
+    return subprocess.run([interpreter, "-c", code], check=False).returncode == 0
 
 
 def _clear(way: _Way) -> None:
