@@ -12,8 +12,7 @@ from typing import Any
 
 from benchmarks.cached import make_quick
 from benchmarks.flops import flops_per_image
-from benchmarks.legs import Legs
-from benchmarks.machine import commit, machine
+from benchmarks.legs import add_pause, open_legs
 from benchmarks.measure import python, run
 from benchmarks.options import add_work, benchmark_parser, finish, names, numbers
 from benchmarks.peak import measured_peak
@@ -63,9 +62,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="FILE",
         help="another Python, with OpenVINO and PyTorch, for their rows (default: this one)",
     )
-    parser.add_argument(
-        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
-    )
+    add_pause(parser)
     add_work(parser)
     return run_command(parser, _benchmark, argv)
 
@@ -84,11 +81,8 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 
 def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> None:
     work.mkdir(parents=True, exist_ok=True)
-    told = {name: str(value) for name, value in vars(arguments).items() if name != "minutes"}
-    identity = {"options": told, "commit": commit(), "machine": machine()}
-    seconds = None if arguments.minutes is None else 60 * arguments.minutes
     state = work / "backbones-legs.json"
-    legs = Legs(state, identity, console.say, seconds)
+    legs = open_legs(state, arguments, console)
     request = request_from(arguments)
     models = _models(arguments, request, work, console)
     rows: dict[str, list[dict[str, Any]]] = {}

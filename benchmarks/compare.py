@@ -13,8 +13,7 @@ from benchmarks.agreement import agreement
 from benchmarks.cached import PRECISIONS, make_quick
 from benchmarks.chart import draw_chart
 from benchmarks.comparison import Plan, measured
-from benchmarks.legs import Legs
-from benchmarks.machine import commit, machine
+from benchmarks.legs import add_pause, open_legs
 from benchmarks.options import (
     add_source,
     add_work,
@@ -75,9 +74,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=numbers, default=(0, 1, 2), metavar="S,S", help="of that (default: 0,1,2)"
     )
-    parser.add_argument(
-        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
-    )
+    add_pause(parser)
     add_work(parser)
     return run_command(parser, _benchmark, argv)
 
@@ -89,10 +86,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         _make_quick(arguments, work)
     given = Path(arguments.source) if arguments.source else draw(work / "drawn", 1000)
     source = repeated(given, arguments.images, work / f"{given.stem}-{arguments.images}.zip")
-    told = {name: str(value) for name, value in vars(arguments).items() if name != "minutes"}
-    seconds = None if arguments.minutes is None else 60 * arguments.minutes
-    identity = {"options": told, "commit": commit(), "machine": machine()}
-    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    legs = open_legs(work / "legs.json", arguments, console)
     plan = Plan(arguments, legs, given, source, work)
     results = measured(plan)
     results["agreement"] = agreement(plan, list(results["cached"]))
@@ -116,42 +110,51 @@ def summary(results: dict[str, Any]) -> str:
     whole = next(iter(results["ratios"].values()))["end_to_end_seconds"]
     steps = results["end_to_end"]["phases"]["train"]["steps"]
     passes = results["schedule"]["backbone_passes"]
-    rows = [
-        [
-            f"end-to-end in Keras, extrapolated from {steps} steps of each phase",
-            f"{passes:,}",
-            f"{whole:,.1f}",
-            "1",
-        ]
-    ]
+    keras = f"end-to-end in Keras, extrapolated from {steps} steps of each phase"
+    memory = f"{results['end_to_end']['peak_mib']:,.0f}"
+    rows = [[keras, f"{passes:,}", f"{whole:,.1f}", "1", memory]]
     for precision, found in results["ratios"].items():
-        how = f", extrapolated from {found['cold_images']}" if found["cold_extrapolated"] else ""
-        rows += [
-            [
-                f"cached, {precision}, cold: extract and fit_head{how}",
-                f"{results['images']:,}",
-                f"{found['cold_seconds']:,.1f}",
-                f"{found['cold']:,.1f}",
-            ],
-            [
-                f"cached, {precision}, checked: extract with nothing to do and fit_head",
-                "0",
-                f"{found['checked_seconds']:,.2f}",
-                f"{found['checked']:,.0f}",
-            ],
-            [
-                f"cached, {precision}, warm: fit_head",
-                "0",
-                f"{found['warm_seconds']:,.2f}",
-                f"{found['warm']:,.0f}",
-            ],
-        ]
+        rows += _rows(precision, found, results)
     lines = [
         f"{results['images']:,} images, {results['epochs']} epochs",
-        table(["way", "backbone passes", "seconds", "times faster"], rows),
+        table(["way", "backbone passes", "seconds", "times faster", "peak MiB"], rows),
         *(_agreement_line(name, entry) for name, entry in results["agreement"].items()),
     ]
     return "\n".join(lines)
+
+
+def _rows(precision: str, found: dict[str, Any], results: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of a precision: cold, and warm where its cache holds all images."""
+    runs = results["cached"][precision]
+    fits = max(entry["peak_mib"] for entry in runs["fit_adam"])
+    sampled = found["cold_extrapolated"]
+    how = f", extrapolated from {found['cold_images']} images" if sampled else ""
+    name = f"cached, {precision}"
+    cold = [
+        f"{name}, cold: extract and fit_head{how}",
+        f"{results['images']:,}",
+        f"{found['cold_seconds']:,.1f}",
+        f"{found['cold']:,.1f}",
+        f"{max(fits, runs['cold']['peak_mib']):,.0f}",
+    ]
+    if sampled:
+        return [cold]
+    again = max(fits, *(entry["peak_mib"] for entry in runs["again"]))
+    checked = [
+        f"{name}, checked: extract with nothing to do and fit_head",
+        "0",
+        f"{found['checked_seconds']:,.2f}",
+        f"{found['checked']:,.0f}",
+        f"{again:,.0f}",
+    ]
+    warm = [
+        f"{name}, warm: fit_head",
+        "0",
+        f"{found['warm_seconds']:,.2f}",
+        f"{found['warm']:,.0f}",
+        f"{fits:,.0f}",
+    ]
+    return [cold, checked, warm]
 
 
 def _agreement_line(name: str, found: dict[str, Any]) -> str:

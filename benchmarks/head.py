@@ -10,33 +10,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.cached import fit
-from benchmarks.legs import Legs
-from benchmarks.machine import commit, machine
+from benchmarks.legs import add_pause, open_legs
 from benchmarks.measure import python, run
 from benchmarks.options import add_work, benchmark_parser, finish
 from benchmarks.record import table
 from cache.command import Console, run_command
-from cache.store import FeatureCache
-from cache.table import Row
 
 # Rows and floats of each synthetic cache: two like VGG16's at fc2, a large one like SqueezeNet's
 # (VGG16's would be 16 GB).
 _SIZES = ((5_000, 4096), (25_000, 4096), (1_000_000, 512))
 _QUICK_SIZES = ((500, 64), (2_000, 64))
 
-_NAME = "synthetic"
-
 _WAYS = (
     "fit_head, lbfgs", "fit_head, adam", "fit_head, lbfgs, with its report",
     "Keras, adam", "scikit-learn, lbfgs",
 )  # fmt: skip
-
-# How far the classes' means lie apart along a few of the directions, in deviations of the noise.
-_DISTANCE = 0.6
-_INFORMATIVE = 32
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -50,9 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--largest", type=int, metavar="N", help="leave out caches of more rows (default: none)"
     )
-    parser.add_argument(
-        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
-    )
+    add_pause(parser)
     add_work(parser)
     return run_command(parser, _benchmark, argv)
 
@@ -62,9 +49,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.quick:
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
-    seconds = None if arguments.minutes is None else 60 * arguments.minutes
-    identity = {"commit": commit(), "machine": machine()}
-    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    legs = open_legs(work / "legs.json", arguments, console)
     results: dict[str, Any] = {}
     for rows, dimension in _QUICK_SIZES if arguments.quick else _SIZES:
         if arguments.largest and rows > arguments.largest:
@@ -84,7 +69,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 def _measured(way: str, cache: Path, rows: int, dimension: int) -> dict[str, Any]:
     """Run one way three times, or once on the largest caches; return the median run."""
     if not cache.exists():
-        make_cache(cache, rows, dimension)
+        run(python("benchmarks.synthetic", str(cache), str(rows), str(dimension)))
     runs = []
     for _ in range(3 if rows <= 100_000 else 1):
         if way.startswith("fit_head"):
@@ -97,34 +82,6 @@ def _measured(way: str, cache: Path, rows: int, dimension: int) -> dict[str, Any
         done = run(python("benchmarks.head_peers", library, "--cache", str(cache), "--json"))
         runs.append({**done.payload(), **done.result})
     return sorted(runs, key=lambda entry: entry["seconds"])[len(runs) // 2]
-
-
-def make_cache(path: Path, rows: int, dimension: int) -> None:
-    """Make a cache of synthetic features, half of their values zero as behind a ReLU.
-
-    Two classes, whose means differ in some of the directions.
-    """
-    unfinished = path.with_name(f"{path.name}-unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    description = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
-    space = FeatureCache.create(unfinished).add_space(description, dimension)
-    rng = np.random.default_rng(0)
-    size = max(1, 2**25 // (4 * dimension))
-    with space.write_dataset(_NAME) as writer:
-        for start in range(0, rows, size):
-            count = min(size, rows - start)
-            features = rng.standard_normal((count, dimension), np.float32)
-            labels = np.arange(start, start + count) % 2
-            features[:, :_INFORMATIVE] += np.float32(_DISTANCE) * labels[:, None]
-            np.maximum(features, 0, out=features)
-            digests = rng.integers(0, 256, (count, 32), np.uint8)
-            space.append(digests, features)
-            writer.append(
-                Row(f"{start + n}.jpg", "ab"[label], digest.tobytes(), "cached")
-                for n, (label, digest) in enumerate(zip(labels, digests, strict=True))
-            )
-        writer.finish()
-    unfinished.rename(path)
 
 
 def summary(results: dict[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """A long benchmark in legs: each is kept when it is done, so that a run can stop and go on."""
 
+import argparse
 import json
 import time
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import commit, machine
+from cache.command import Console
 from cache.failures import Interrupted
 from cache.files import write_json
 
@@ -45,3 +48,24 @@ class Legs:
             write_json(self._path, self._kept)
         found: dict[str, Any] = legs[name]
         return found
+
+
+def add_pause(parser: argparse.ArgumentParser) -> None:
+    """Add the option that stops a run after some time; `open_legs` reads it."""
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="pause after M minutes; the same command goes on (default: never)",
+    )
+
+
+def open_legs(path: Path, arguments: argparse.Namespace, console: Console) -> Legs:
+    """Return the legs kept in a file, if they are of these options, this commit and machine."""
+    ways_to_run = ("minutes", "json", "quiet")
+    options = {
+        name: str(value) for name, value in vars(arguments).items() if name not in ways_to_run
+    }
+    run = {"options": options, "commit": commit(), "machine": machine()}
+    seconds = None if arguments.minutes is None else 60 * arguments.minutes
+    return Legs(path, run, console.say, seconds)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cached import make_ready
-from benchmarks.legs import Legs
-from benchmarks.machine import ROOT, commit, machine
+from benchmarks.legs import add_pause, open_legs
+from benchmarks.machine import ROOT
 from benchmarks.measure import Run, python, run
 from benchmarks.options import add_source, add_work, benchmark_parser, finish
 from benchmarks.photographs import draw, unpack
@@ -57,9 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--python", metavar="FILE", help="another Python, with torch and torchvision, for their row"
     )
-    parser.add_argument(
-        "--minutes", type=float, metavar="M", help="pause after M minutes (default: never)"
-    )
+    add_pause(parser)
     add_work(parser)
     return run_command(parser, _benchmark, argv)
 
@@ -69,10 +67,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.quick:
         shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True, exist_ok=True)
-    told = {name: str(value) for name, value in vars(arguments).items() if name != "minutes"}
-    seconds = None if arguments.minutes is None else 60 * arguments.minutes
-    identity = {"options": told, "commit": commit(), "machine": machine()}
-    legs = Legs(work / "legs.json", identity, console.say, seconds)
+    legs = open_legs(work / "legs.json", arguments, console)
     folder = _photographs(arguments, work)
     request = backbone_request("mobilenet_v2", arguments.weights, None, None)
     make_ready(folder, work, request.options(), "fp32")

@@ -1,7 +1,6 @@
 """Images to measure with: drawn ones, a source's usable ones, and more of them by repetition."""
 
 import hashlib
-import io
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ import numpy as np
 from PIL import Image
 
 from cache.failures import Failure
+from cache.files import publish, temporary
 from engine.dataset import Split, split
 from engine.extraction import available_cores
-from engine.formats import image_format
+from engine.formats import HEAD_BYTES, image_format
 from engine.images import Rejected, decode
 from engine.sampling import interleave
 from engine.sources import Sample, Source, Unreadable, open_source
@@ -102,21 +102,26 @@ def repeated(source: Path, count: int, out: Path) -> Path:
     """
     if out.exists():
         return out
-    with open_source(source) as images:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # One image in memory at a time: what measures has to stay small, see `benchmarks.measure`.
+    with (
+        open_source(source) as images,
+        temporary(out.parent) as unfinished,
+        zipfile.ZipFile(unfinished, "w", zipfile.ZIP_STORED) as archive,
+    ):
         chosen = [
-            (sample, data)
+            sample
             for sample in interleave(usable(images).samples, 0)
-            if image_format((data := images.read(sample))[:16]) == "JPEG"
+            if image_format(images.read(sample)[:HEAD_BYTES]) == "JPEG"
         ]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for number in range(count):
             copy, position = divmod(number, len(chosen))
-            sample, data = chosen[position]
+            sample = chosen[position]
+            data = images.read(sample)
             name = f"{sample.label}/{number}.jpg"
             archive.writestr(name, _commented(data, copy) if copy else data)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_bytes(buffer.getvalue())
+        archive.close()
+        publish(unfinished, out)
     return out
 
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from benchmarks import page, preprocessing
 from benchmarks.agreement import compared
 from benchmarks.flops import flops_per_image
-from benchmarks.head import make_cache
 from benchmarks.legs import Legs
 from benchmarks.machine import ROOT, environment, machine, versions
 from benchmarks.measure import python, run
 from benchmarks.photographs import draw, repeated, unpack, usable
 from benchmarks.record import RESULTS, read_record, record, table, write_record
 from benchmarks.schedule import schedule
+from benchmarks.synthetic import make_cache
 from benchmarks.times import Cached, cached_times, end_to_end_times, ratios, two_classes
 from benchmarks.tiny import write_tiny_onnx
 from cache.failures import Failure, Interrupted
