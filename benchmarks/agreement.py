@@ -45,7 +45,7 @@ def compared(first: Sequence[float], second: Sequence[float], images: int) -> di
 def agreement(plan: Plan, precisions: list[str]) -> dict[str, Any]:
     """Return whether features and accuracies of the two ways are the same."""
     found: dict[str, Any] = {}
-    for precision in precisions:
+    for precision in precisions[:1] if plan.arguments.quick else precisions:
         found[precision] = plan.legs.leg(
             f"agreement/{precision}", partial(_checked, plan, precision)
         )
@@ -59,7 +59,7 @@ def _checked(plan: Plan, precision: str) -> dict[str, Any]:
     cache = plan.work / precision
     # The source's own images are in the cache already, unless it holds a sample of them.
     if not sampled(plan, precision):
-        extract(plan.given, cache, plan.options, precision)
+        extract(plan.given, cache, plan.extraction(precision))
     seeds = ",".join(map(str, plan.arguments.seeds))
     images = "8" if plan.arguments.quick else "32"
     dataset = dataset_name(str(plan.given))
@@ -91,7 +91,7 @@ def _whole(plan: Plan) -> dict[str, Any]:
     cache = plan.work / "real"
     shutil.rmtree(cache, ignore_errors=True)
     make_ready(plan.given, plan.work, request.options(), "fp32")
-    cold = extract(plan.given, cache, request.options(), "fp32")
+    cold = extract(plan.given, cache, [*request.options(), "--precision", "fp32"])
     first = [entry["test"]["accuracy"] for entry in runs]
     return {
         "backbone": Path(arguments.real_backbone).name,

@@ -69,11 +69,11 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         if ready is None:
             console.say(f"{precision} is not available here")
             continue
-        cache = work / precision
+        cache, model = work / precision, options_of(precision, options, work)
         results[precision] = {
             "ready": ready,
-            "cold": extract(source, cache, options, precision),
-            "again": [extract(source, cache, options, precision) for _ in range(arguments.repeats)],
+            "cold": extract(source, cache, model),
+            "again": [extract(source, cache, model) for _ in range(arguments.repeats)],
             **{
                 f"fit_{solver}": [fit(cache, "--solver", solver) for _ in range(arguments.repeats)]
                 for solver in ("lbfgs", "adam")
@@ -100,39 +100,45 @@ def prepared_source(arguments: argparse.Namespace, work: Path) -> Path:
     return repeated(source, arguments.images, work / f"{source.stem}-{arguments.images}.zip")
 
 
+def options_of(precision: str, options: Sequence[str], work: Path) -> list[str]:
+    """Return the options of an extraction: of int8 the exported model, as `make_ready` made it."""
+    if precision == "int8":
+        return ["--backbone", str(work / "int8.onnx"), "--precision", "int8"]
+    return [*options, "--precision", precision]
+
+
 def make_ready(
     source: Path, work: Path, options: Sequence[str], precision: str
 ) -> dict[str, Any] | None:
-    """Extract an image of each class, which exports the backbone where that was never done.
+    """Export the backbone; return what an extraction of an image of each class takes then.
 
-    Then once more for the time that a process takes which finds the backbone there. Return the
-    latter; None if this machine does not give that precision.
+    options: those that choose the backbone. int8 is calibrated on images of the source, once;
+    `export` has what that took. None if this backbone or machine has no int8.
     """
+    exported: dict[str, Any] = {}
+    if precision == "int8":
+        command = python("engine.export", *options, "--precision", "int8")
+        files = ["--calibrate", str(source), "--out", str(work / "int8.onnx")]
+        try:
+            exported = {"export": run([*command, *files, "--json", "--quiet"]).payload()}
+        except Failure:
+            return None
+    # The first run takes the model into the store of models; the second finds it there.
     for _ in range(2):
         shutil.rmtree(work / "ready", ignore_errors=True)
-        try:
-            done = extract(source, work / "ready", options, precision, "--limit-per-class", "1")
-        except Failure:
-            if precision == "fp32":
-                raise
-            return None
+        model = options_of(precision, options, work)
+        done = extract(source, work / "ready", model, "--limit-per-class", "1")
     shutil.rmtree(work / "ready")
-    return done if done["report"]["precision"] == precision else None
+    return {**done, **exported}
 
 
-def extract(
-    source: Path, cache: Path, options: Sequence[str], precision: str, *more: str
-) -> dict[str, Any]:
+def extract(source: Path, cache: Path, options: Sequence[str], *more: str) -> dict[str, Any]:
     """Run `python -m engine.extract`; return its timings and, as `report`, what it printed.
 
     The paths in the report are this machine's, so only its figures are kept.
     """
-    done = run(
-        python(
-            "engine.extract", str(source), "--cache", str(cache), *options,
-            "--precision", precision, *more, "--json", "--quiet",
-        )
-    )  # fmt: skip
+    command = python("engine.extract", str(source), "--cache", str(cache), *options, *more)
+    done = run([*command, "--json", "--quiet"])
     report = {key: value for key, value in done.result.items() if key != "source"}
     report["rejected"] = len(report["rejected"])
     return {**done.payload(), "report": report}
@@ -155,6 +161,8 @@ def summary(results: dict[str, Any]) -> str:
     for precision, runs in results.items():
         cold = runs["cold"]
         rate = cold["report"]["images_per_second"]
+        if "export" in runs["ready"]:
+            rows.append(_row(f"{precision}: export, calibrated", [runs["ready"]["export"]]))
         rows.append(_row(f"{precision}: extract, empty cache ({rate:.1f} images/s)", [cold]))
         rows.append(_row(f"{precision}: extract, nothing to do", runs["again"]))
         rows.append(_row(f"{precision}: fit_head, lbfgs", runs["fit_lbfgs"]))

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cached import extract, fit, make_ready
+from benchmarks.cached import extract, fit, make_ready, options_of
 from benchmarks.legs import Legs
 from benchmarks.measure import python, run
 from benchmarks.peak import measured_peak
@@ -34,6 +34,10 @@ class Plan:
     def options(self) -> list[str]:
         """The options that choose the backbone."""
         return request_from(self.arguments).options()
+
+    def extraction(self, precision: str) -> list[str]:
+        """Return the options of an extraction in a precision."""
+        return options_of(precision, self.options, self.work)
 
     @property
     def recipe(self) -> list[str]:
@@ -141,11 +145,11 @@ def sampled(plan: Plan, precision: str) -> bool:
 
 def extract_planned(plan: Plan, precision: str) -> dict[str, Any]:
     """Extract the images that the plan has for a precision into its cache."""
-    cache = plan.work / precision
+    cache, options = plan.work / precision, plan.extraction(precision)
     if not sampled(plan, precision):
-        return extract(plan.source, cache, plan.options, precision)
+        return extract(plan.source, cache, options)
     limit = str(-(-plan.arguments.fp32_images // 2))
-    return extract(plan.given, cache, plan.options, precision, "--limit-per-class", limit)
+    return extract(plan.given, cache, options, "--limit-per-class", limit)
 
 
 def _cached_results(plan: Plan, precision: str) -> dict[str, Any]:

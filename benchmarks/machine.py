@@ -8,7 +8,7 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from engine.extraction import available_cores
+from engine.sessions import available_cores
 from engine.solving import installed_memory
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,18 +1,18 @@
 """A command as a process of its own: how long it takes and how much memory it needs."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
 from cache.failures import Failure
+
+_LAUNCHER = Path(__file__).resolve().parent / "launch.py"
 
 
 @dataclass(frozen=True)
@@ -60,62 +60,28 @@ def run(
     Raises:
         Failure: it ended with an exit code other than 0 though nobody killed it.
     """
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=environment)
-        killer = threading.Timer(kill_after or 0, process.kill)
-        if kill_after is not None:
-            killer.start()
-        try:
-            cpu_seconds, peak = _wait(process)
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            killer.cancel()
-        seconds = time.perf_counter() - started
-        out.seek(0)
-        err.seek(0)
-        output = out.read().decode(errors="replace")
-        if process.returncode and kill_after is None:
-            said = err.read().decode(errors="replace").strip().splitlines()
+    with tempfile.TemporaryDirectory() as folder:
+        record, out, err = (Path(folder) / name for name in ("record", "out", "err"))
+        life = "inf" if kill_after is None else str(kill_after)
+        launch = [sys.executable, "-I", "-S", str(_LAUNCHER), str(record), life]
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            process = subprocess.Popen(
+                [*launch, *command], stdout=stdout, stderr=stderr, cwd=ROOT, env=environment
+            )
+            try:
+                process.wait()
+            except BaseException:
+                process.terminate()  # which kills the command too
+                raise
+        if process.returncode:
+            raise Failure(f"{_LAUNCHER.name} ended with {process.returncode}: {_last_line(err)}")
+        measured = json.loads(record.read_bytes())
+        if measured["code"] and kill_after is None:
             name = " ".join(command[1:4])
-            raise Failure(f"{name} ended with {process.returncode}: {said[-1] if said else ''}")
-    return Run(seconds, cpu_seconds, peak, process.returncode, output)
+            raise Failure(f"{name} ended with {measured['code']}: {_last_line(err)}")
+        return Run(**measured, output=out.read_text(encoding="utf-8", errors="replace"))
 
 
-if sys.platform == "win32":
-    import ctypes
-    from ctypes import wintypes
-
-    class _Counters(ctypes.Structure):
-        """PROCESS_MEMORY_COUNTERS of psapi.h."""
-
-        _fields_ = (
-            ("cb", wintypes.DWORD),
-            ("PageFaultCount", wintypes.DWORD),
-            ("PeakWorkingSetSize", ctypes.c_size_t),
-            ("others", ctypes.c_size_t * 7),
-        )
-
-    def _wait(process: subprocess.Popen[bytes]) -> tuple[float | None, int]:
-        process.wait()
-        counters = _Counters(cb=ctypes.sizeof(_Counters))
-        ctypes.windll.psapi.GetProcessMemoryInfo(
-            wintypes.HANDLE(int(process._handle)), ctypes.byref(counters), counters.cb
-        )
-        return None, int(counters.PeakWorkingSetSize)
-
-else:
-
-    def _wait(process: subprocess.Popen[bytes]) -> tuple[float | None, int]:
-        """Wait for a process; return its CPU seconds and peak memory in bytes.
-
-        Linux counts the memory of this process in while the other one starts, so what measures
-        should itself be small: no benchmark imports TensorFlow where it measures others.
-        """
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        # Kilobytes, but bytes on macOS: getrusage(2) of each.
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        return usage.ru_utime + usage.ru_stime, peak
+def _last_line(file: Path) -> str:
+    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -90,7 +90,7 @@ def _machines(found: Mapping[str, dict[str, Any]]) -> str:
 def _of_compare(record: dict[str, Any] | None) -> dict[str, str]:
     """Return the texts that are about the comparison."""
     if record is None:
-        return {"compare_notes": "", "passes": "-", "distinct": "-"}
+        return {"compare_notes": "", "passes": "-", "distinct": "-", "int8_export": "while"}
     results = record["results"]
     notes = []
     for precision, ratio in results["ratios"].items():
@@ -118,6 +118,8 @@ def _of_compare(record: dict[str, Any] | None) -> dict[str, str]:
         + ". The curves are the measured costs of a start, an image and an epoch; dots are "
         "measured, hollow dots extrapolated."
     )
+    ready = results["cached"].get("int8", {}).get("ready", {})
+    int8 = ready.get("export", {}).get("seconds")
     peaks = results["peak_gflops"]
     notes.append(
         f"- How steady the machine was: between the legs it made {min(peaks):.0f} to "
@@ -127,6 +129,7 @@ def _of_compare(record: dict[str, Any] | None) -> dict[str, str]:
         "compare_notes": "\n".join(notes),
         "passes": f"{results['schedule']['backbone_passes']:,}",
         "distinct": f"{results['images']:,}",
+        "int8_export": f"{int8:,.0f} s" if int8 is not None else "while",
     }
 
 

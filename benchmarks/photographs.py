@@ -12,10 +12,10 @@ from PIL import Image
 from cache.failures import Failure
 from cache.files import publish, temporary
 from engine.dataset import Split, split
-from engine.extraction import available_cores
 from engine.formats import HEAD_BYTES, image_format
 from engine.images import Rejected, decode
 from engine.sampling import interleave
+from engine.sessions import available_cores
 from engine.sources import Sample, Source, Unreadable, open_source
 
 # Marker of a comment in a JPEG (ITU-T T.81, table B.1).
@@ -103,7 +103,7 @@ def repeated(source: Path, count: int, out: Path) -> Path:
     if out.exists():
         return out
     out.parent.mkdir(parents=True, exist_ok=True)
-    # One image in memory at a time: what measures has to stay small, see `benchmarks.measure`.
+    # One image in memory at a time: a source may be large.
     with (
         open_source(source) as images,
         temporary(out.parent) as unfinished,

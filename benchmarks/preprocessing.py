@@ -73,8 +73,8 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     results: dict[str, Any] = {"reference": REFERENCE}
     for name in ("right", "wrong"):
         console.say(f"{name}: extract and fit, {len(arguments.seeds)} seeds, two solvers")
-        model = ["--backbone", str(work / f"{name}.onnx")]
-        done = extract(source, work / name, model, "fp32")
+        model = ["--backbone", str(work / f"{name}.onnx"), "--precision", "fp32"]
+        done = extract(source, work / name, model)
         results[name] = {
             "space": done["report"]["space"],
             "images": done["report"]["computed"],
