@@ -18,7 +18,8 @@ from cache.files import write_whole
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 
-_SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
+# The benchmarks that the page shows, in its order of reading.
+SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
     {
         "compare": compare.summary,
         "scratch_cnn": scratch_cnn.summary,
@@ -53,14 +54,14 @@ def page(results: Path) -> str:
     template = Template((Path(__file__).parent / "page.md").read_text(encoding="utf-8"))
     found = {
         name: read_record(results, name)
-        for name in _SUMMARIES
+        for name in SUMMARIES
         if (results / f"{name}.json").exists()
     }
     texts = {
         name: _spaced(summary(found[name]["results"]))
         if name in found
         else f"Not measured yet: `python -m benchmarks.{name}`."
-        for name, summary in _SUMMARIES.items()
+        for name, summary in SUMMARIES.items()
     }
     return template.substitute(
         texts, machines=_machines(found), **_of_compare(found.get("compare"))

@@ -42,7 +42,7 @@ SCRIPTS = sorted(
     for path in (ROOT / "benchmarks").glob("*.py")
     if "benchmark_parser(" in path.read_text(encoding="utf-8") and path.stem != "options"
 )
-RECORDS = sorted(RESULTS.glob("*.json"))
+RECORDS = sorted(path for path in RESULTS.glob("*.json") if path.stem in page.SUMMARIES)
 
 
 def silent(line):
