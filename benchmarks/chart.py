@@ -5,6 +5,12 @@ from typing import Any
 
 from benchmarks.times import Cached, EndToEnd, cached_times, end_to_end_times
 
+# Where the time axis has ticks.
+_TICKS = (
+    (0.1, "0.1 s"), (1, "1 s"), (10, "10 s"), (60, "1 min"), (600, "10 min"),
+    (3600, "1 h"), (36_000, "10 h"), (360_000, "100 h"),
+)  # fmt: skip
+
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 _COLOURS = {"end_to_end": "#D55E00", "int8": "#0072B2", "fp32": "#56B4E9", "warm": "#009E73"}
 
@@ -26,12 +32,12 @@ def draw_chart(results: dict[str, Any], folder: Path) -> list[Path]:
         "grid.alpha": 0.25,
     }
     with mpl.rc_context(style):
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
         _over_images(left, results)
         _over_epochs(right, results)
         figure.suptitle(_title(results))
         handles, labels = right.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
         folder.mkdir(parents=True, exist_ok=True)
         paths = [folder / "compare.svg", folder / "compare.png"]
         # Without dates, so that the same results give the same files.
@@ -43,8 +49,8 @@ def draw_chart(results: dict[str, Any], folder: Path) -> list[Path]:
 
 def _title(results: dict[str, Any]) -> str:
     return (
-        f"{results['end_to_end']['backbone']}, a softmax head trained by Adam: "
-        "once per epoch, or once"
+        f"A softmax head on a frozen {results['end_to_end']['backbone']}, by Adam: every image "
+        "through the backbone once per epoch, or once"
     )
 
 
@@ -63,7 +69,7 @@ def _over_images(axes: Any, results: dict[str, Any]) -> None:
     fastest = _fastest(cached)
     _line(axes, counts, [cached[fastest].warm(epochs)] * len(counts), "warm")
     _points(axes, results, most)
-    axes.set(xscale="log", yscale="log", xlabel=f"images ({epochs} epochs)", ylabel="seconds")
+    _dress(axes, f"images ({epochs} epochs)")
 
 
 def _over_epochs(axes: Any, results: dict[str, Any]) -> None:
@@ -76,7 +82,24 @@ def _over_epochs(axes: Any, results: dict[str, Any]) -> None:
     fastest = _fastest(cached)
     _line(axes, counts, [cached[fastest].warm(n) for n in counts], "warm")
     _points(axes, results, results["epochs"])
-    axes.set(xscale="log", yscale="log", xlabel=f"epochs ({images:,} images)", ylabel="seconds")
+    for precision, found in results["ratios"].items():
+        crossing = found["epochs_where_cold_wins"]
+        if crossing is not None and crossing >= 1:
+            height = cached[precision].cold(images, round(crossing))
+            axes.plot([crossing], [height], "x", color="black", markersize=8)
+            text = f"equal after {crossing:.1f} epochs"
+            axes.annotate(text, (crossing, height), xytext=(6, -14), textcoords="offset points")
+    _dress(axes, f"epochs ({images:,} images)")
+
+
+def _dress(axes: Any, x_label: str) -> None:
+    """Set scales, labels and ticks; both axes are logarithmic."""
+    axes.set(xscale="log", yscale="log", xlabel=x_label)
+    low, high = axes.get_ylim()
+    ticks = [(at, label) for at, label in _TICKS if low <= at <= high]
+    axes.set_yticks([at for at, _ in ticks], [label for _, label in ticks])
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _fastest(cached: dict[str, Cached]) -> str:
@@ -94,12 +117,26 @@ def _line(axes: Any, x: list[int], y: list[float], name: str) -> None:
 
 
 def _points(axes: Any, results: dict[str, Any], at: int) -> None:
-    """Mark what was measured: filled; what was extrapolated: hollow."""
-    for precision, found in results["ratios"].items():
-        colour = _COLOURS.get(precision, "#444444")
-        face = "white" if found["cold_extrapolated"] else colour
-        axes.plot([at], [found["cold_seconds"]], "o", color=colour, markerfacecolor=face)
-        last = found
-    colour = _COLOURS["end_to_end"]
-    axes.plot([at], [last["end_to_end_seconds"]], "o", color=colour, markerfacecolor="white")
-    axes.plot([at], [last["warm_seconds"]], "o", color=_COLOURS["warm"])
+    """Mark what was measured: filled; what was extrapolated: hollow. Write the times beside."""
+    found = next(iter(results["ratios"].values()))
+    warm = min(entry["warm_seconds"] for entry in results["ratios"].values())
+    marks = [("end_to_end", found["end_to_end_seconds"], True), ("warm", warm, False)]
+    marks += [
+        (precision, entry["cold_seconds"], entry["cold_extrapolated"])
+        for precision, entry in results["ratios"].items()
+    ]
+    for name, seconds, extrapolated in marks:
+        colour = _COLOURS.get(name, "#444444")
+        face = "white" if extrapolated else colour
+        axes.plot([at], [seconds], "o", color=colour, markerfacecolor=face)
+        axes.annotate(
+            _duration(seconds), (at, seconds), xytext=(-6, 7), textcoords="offset points",
+            ha="right", color=colour,
+        )  # fmt: skip
+
+
+def _duration(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.2g} s"
+    return f"{seconds:,.0f} s" if seconds < 600 else f"{seconds / 60:,.0f} min"
