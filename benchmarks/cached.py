@@ -86,7 +86,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 def make_quick(arguments: argparse.Namespace, work: Path) -> None:
     """Put a small backbone and small drawn pictures in place of what was not given."""
     os.environ["ONCEOVER_MODELS"] = str(work / "models")
-    if arguments.backbone == "vgg16":
+    if arguments.backbone in (None, "vgg16"):
         run(python("benchmarks.tiny", str(work / "tiny.keras")))
         arguments.backbone, arguments.preprocessing = str(work / "tiny.keras"), "caffe"
     arguments.source = arguments.source or str(draw(work / "drawn", 120, (48, 64)))

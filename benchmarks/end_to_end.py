@@ -79,7 +79,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 def _make_quick(arguments: argparse.Namespace, folder: Path) -> None:
     from benchmarks.tiny import write_tiny_keras
 
-    if arguments.backbone == "vgg16":
+    if arguments.backbone in (None, "vgg16"):
         write_tiny_keras(folder / "tiny.keras")
         arguments.backbone, arguments.preprocessing = str(folder / "tiny.keras"), "caffe"
     arguments.source = arguments.source or str(draw(folder / "drawn", 120, (48, 64)))
