@@ -101,7 +101,7 @@ def _make_quick(arguments: argparse.Namespace, work: Path) -> None:
     make_quick(arguments, work)
     arguments.images = min(arguments.images, 250)
     arguments.batch_size, arguments.steps = 16, min(arguments.steps, 3)
-    arguments.repeats, arguments.seeds = min(arguments.repeats, 2), arguments.seeds[:1]
+    arguments.repeats, arguments.seeds = 1, arguments.seeds[:1]
     arguments.real_backbone = arguments.real_backbone or arguments.backbone
 
 
