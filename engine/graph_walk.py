@@ -14,6 +14,11 @@ def consumers(nodes: Iterable[onnx.NodeProto]) -> dict[str, list[onnx.NodeProto]
     return found
 
 
+def operator_set(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that a model is written in."""
+    return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=1)
+
+
 def needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """Return the nodes that some of the tensors `outputs` depend on, in their order.
 

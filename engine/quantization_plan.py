@@ -17,6 +17,9 @@ from engine.graph_walk import consumers
 # Operators with weights, and the axis of their output channels in the weights.
 WEIGHTED: Mapping[str, int] = {"Conv": 0, "Gemm": 1, "MatMul": 1}
 
+# How many axes those weights have: images have two of space, and no matrix is one of a batch.
+_AXES: Mapping[str, int] = {"Conv": 4, "Gemm": 2, "MatMul": 2}
+
 # Saturating a quantised tensor whose least value is 0 does what these do.
 ACTIVATIONS = frozenset({"Relu", "Clip"})
 
@@ -47,7 +50,7 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
     graph: its nodes in topological order.
     """
     kept = set(keep_float)
-    constants = {constant.name for constant in graph.initializer}
+    constants = {constant.name: constant for constant in graph.initializer}
     users = consumers(graph.node)
     chosen: dict[str, onnx.NodeProto] = {}
     integer: set[str] = set()  # tensors that an integer kernel gives
@@ -79,10 +82,18 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
     return Plan(frozenset(chosen), tuple(sites), {site: shared.first(site) for site in sites})
 
 
-def _can_be_integer(node: onnx.NodeProto, constants: set[str], integer: set[str]) -> bool:
+def _can_be_integer(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], integer: set[str]
+) -> bool:
     inputs = data_inputs(node, constants)
     if node.op_type in WEIGHTED:
-        return len(inputs) == 1 and node.input[1] in constants and _plain_gemm(node)
+        weights = constants.get(node.input[1])
+        return (
+            inputs == node.input[:1]
+            and weights is not None
+            and len(weights.dims) == _AXES[node.op_type]
+            and _plain_gemm(node)
+        )
     if node.op_type in _ADDING | _REDUCING | _RESHAPING:
         return bool(inputs) and integer.issuperset(inputs)
     return False
