@@ -38,7 +38,9 @@ def fold_preprocessing(
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     readers = [node for node in graph.node if network_input in node.input]
-    if len(readers) != 1 or readers[0].op_type != "Conv" or readers[0].input[1] not in constants:
+    if len(readers) != 1 or readers[0].op_type != "Conv":
+        return None
+    if any(name and name not in constants for name in readers[0].input[1:]):
         return None
     attributes = {a.name: helper.get_attribute_value(a) for a in readers[0].attribute}
     if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or attributes.get("group", 1) != 1:
@@ -89,10 +91,12 @@ def _padded(
     new = [
         numpy_helper.from_array(
             np.array([0, 0, top, left, 0, 0, bottom, right], np.int64), f"{PIXELS}/pads"
-        )
+        ),
+        # Operator sets from 18 on want to be told.
+        numpy_helper.from_array(np.ones(3, np.int64), f"{PIXELS}/split"),
     ]
     channels = [f"{PIXELS}/channel_{number}" for number in range(3)]
-    nodes = [helper.make_node("Split", [source], channels, axis=1)]
+    nodes = [helper.make_node("Split", [source, f"{PIXELS}/split"], channels, axis=1)]
     for channel, value in zip(channels, outside, strict=True):
         new.append(numpy_helper.from_array(np.array(value), f"{channel}/outside"))
         nodes.append(
