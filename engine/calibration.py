@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from engine.graph_walk import consumers
+from engine.graph_walk import consumers, operator_set
 from engine.quantization_plan import Plan, data_inputs
 from engine.sessions import BATCH_SIZE, run_over, session
 
 # Axes that are no channels, by the operator that reads a tensor; MatMul has no bias to correct.
 _OTHER_AXES: Mapping[str, list[int]] = {"Conv": [0, 2, 3], "Gemm": [0]}
+
+# From this operator set on ReduceMean takes its axes as an input.
+_AXES_ARE_INPUT = 18
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[st
     readers = consumers(model.graph.node)
     outputs: list[str] = []
     nodes: list[onnx.NodeProto] = []
+    given: list[onnx.TensorProto] = []
     axes: dict[str, list[int]] = {}
     for site in plan.sites:
         for operator in ("ReduceMin", "ReduceMax"):
@@ -48,18 +52,26 @@ def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[st
                 axes[site] = _OTHER_AXES[node.op_type]
         if site in axes:
             outputs.append(f"{site}/ReduceMean")
-            nodes.append(
-                helper.make_node("ReduceMean", [site], outputs[-1:], axes=axes[site], keepdims=0)
-            )
-    before = len(model.graph.node), len(model.graph.output)
-    model.graph.node.extend(nodes)
-    model.graph.output.extend(
+            mean = helper.make_node("ReduceMean", [site], outputs[-1:], keepdims=0)
+            if operator_set(model) < _AXES_ARE_INPUT:
+                mean.attribute.append(helper.make_attribute("axes", axes[site]))
+            else:
+                given.append(
+                    numpy_helper.from_array(np.array(axes[site], np.int64), f"{site}/axes")
+                )
+                mean.input.append(given[-1].name)
+            nodes.append(mean)
+    graph = model.graph
+    before = len(graph.node), len(graph.output), len(graph.initializer)
+    graph.node.extend(nodes)
+    graph.initializer.extend(given)
+    graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
     )
     try:
         runner = session(model.SerializeToString())
     finally:
-        del model.graph.node[before[0] :], model.graph.output[before[1] :]
+        del graph.node[before[0] :], graph.output[before[1] :], graph.initializer[before[2] :]
     batches = run_over(runner, pixels, outputs)
     weights = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
     found = {name: np.array([batch[n] for batch in batches]) for n, name in enumerate(outputs)}
