@@ -24,10 +24,16 @@ class Quantizer:
     zero_point: int
 
 
+# Scales below this stand for nothing, and products of them would leave float32.
+_LEAST_SCALE = 1e-15
+
+
 def quantizer_for(low: float, high: float) -> Quantizer:
     """Return the quantizer that spans [low, high] and represents 0 exactly."""
     low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255 or 1.0)
+    scale = np.float32((high - low) / 255)
+    if scale < _LEAST_SCALE:
+        return Quantizer(np.float32(1), 0)
     return Quantizer(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
@@ -45,14 +51,18 @@ class QuantizedWeights:
         return np.asarray(self.values * self.scales.reshape(shape))
 
 
-def quantize_weights(weights: np.ndarray, axis: int, *, levels: int) -> QuantizedWeights:
+def quantize_weights(
+    weights: np.ndarray, axis: int, *, levels: int, least: np.ndarray | float = 0.0
+) -> QuantizedWeights:
     """Return float32 weights as int8, symmetric per output channel along `axis`.
 
     levels: the largest magnitude: 127, or fewer where the CPU's 16-bit sums saturate.
+    least: what each channel's scale is at least. The step of its bias grows with it, and in steps
+        too small the bias of a channel with hardly any weights would not fit 32 bits.
     """
     others = tuple(a for a in range(weights.ndim) if a != axis)
     peaks = np.maximum(weights.max(axis=others), -weights.min(axis=others))
-    scales = np.where(peaks > 0, peaks / levels, 1.0).astype(np.float32)
+    scales = np.maximum(peaks / levels, np.maximum(least, _LEAST_SCALE)).astype(np.float32)
     shape = [-1 if a == axis else 1 for a in range(weights.ndim)]
     scaled = weights * (1 / scales).reshape(shape)
     return QuantizedWeights(np.rint(scaled, out=scaled).astype(np.int8), scales, axis)
@@ -75,13 +85,16 @@ def write_qdq(
     """
     writer = _Writer(quantizers)
     users = consumers(model.graph.node)
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    outputs = [output.name for output in model.graph.output]
     sites = {source: site for site, source in integers.items()}
     for original in model.graph.node:
         node = onnx.NodeProto()
         node.CopyFrom(original)
         output = node.output[0]
         follows = node.op_type in ACTIVATIONS and node.input[0] in plan.nodes
-        if follows and output in quantizers and quantizers[output].zero_point == 0:
+        inner = output in quantizers and output not in outputs
+        if follows and inner and _saturates(node, constants, quantizers[output]):
             writer.quantize(output, node.input[0])  # saturation does what the activation does
             continue
         if output in plan.nodes and node.op_type in WEIGHTED:
@@ -101,7 +114,7 @@ def write_qdq(
         opset_import=model.opset_import,
         metadata_props=model.metadata_props,
     )
-    nodes = needed(writer.nodes, [output.name for output in model.graph.output])
+    nodes = needed(writer.nodes, outputs)
     used = {name for node in nodes for name in node.input}
     graph = result.graph
     graph.name = model.graph.name
@@ -111,6 +124,23 @@ def write_qdq(
     graph.initializer.extend(c for c in model.graph.initializer if c.name in used)
     graph.initializer.extend(writer.constants)
     return result
+
+
+def _saturates(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], quantizer: Quantizer
+) -> bool:
+    """Tell whether saturation at a quantizer's ends does what an activation does."""
+    if quantizer.zero_point != 0 or node.op_type == "Relu":
+        return quantizer.zero_point == 0
+    names = [*node.input[1:], "", ""][:2]
+    if any(name and name not in constants for name in names):
+        return False
+    least, largest = (
+        numpy_helper.to_array(constants[name]).item() if name else bound
+        for name, bound in zip(names, (-np.inf, np.inf), strict=True)
+    )
+    # Several tensors may share a quantizer that spans more than this one may hold.
+    return bool(least <= 0 and largest >= (255 - 0.5) * quantizer.scale)
 
 
 class _Writer:
@@ -128,9 +158,11 @@ class _Writer:
         self.nodes.append(node)
 
     def quantize(self, site: str, source: str) -> None:
-        """Quantise a float tensor; readers of `site` read what it was rounded to."""
+        """Quantise what `source` has become; readers of `site` read what it was rounded to."""
         scale, zero = self._parameters(site)
         quantized = f"{site}/q"
+        # A second reader of the float tensor would keep the layer that makes it from being fused.
+        source = self._renamed.get(source, source)
         self._node("QuantizeLinear", [source, scale, zero], quantized)
         self._dequantize(site, quantized, scale, zero)
 

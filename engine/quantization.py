@@ -10,9 +10,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import numpy_helper, version_converter
 
 from engine.calibration import Activations, calibrate
+from engine.graph_walk import operator_set
 from engine.pixel_input import PIXELS, PixelInput, fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.qdq import (
@@ -23,6 +24,13 @@ from engine.qdq import (
     write_qdq,
 )
 from engine.quantization_plan import WEIGHTED, Plan, plan_quantization
+
+# The first that has a scale for each channel.
+_OPERATOR_SET = 13
+
+# What a bias is at most, in steps of its int32: as much again is left for its correction, and for
+# the sum of products that it is added to.
+_MAX_BIAS_STEPS = 2**30
 
 # Rows of a dense layer's weights that are compared at a time: VGG16's have half a gigabyte.
 _ROWS = 1024
@@ -36,6 +44,8 @@ def quantize(
     model: is used up; VGG16's has half a gigabyte, of which no copy is made.
     pixels: uint8 (N, H, W, 3) RGB, the images to calibrate on. levels: see `quantize_weights`.
     """
+    if operator_set(model) < _OPERATOR_SET:
+        model = version_converter.convert_version(model, _OPERATOR_SET)
     folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT)
     plan = plan_quantization(model.graph)
     activations = calibrate(model, plan, pixels)
@@ -63,11 +73,18 @@ def integer_form(
         if output not in plan.nodes or node.op_type not in WEIGHTED:
             continue
         kernel = numpy_helper.to_array(constants[node.input[1]])
-        weights[output] = quantize_weights(kernel, WEIGHTED[node.op_type], levels=levels)
+        axis = WEIGHTED[node.op_type]
+        bias = _bias(node, constants, kernel.shape[axis])
+        weights[output] = quantize_weights(
+            kernel,
+            axis,
+            levels=levels,
+            least=np.abs(bias) / (_MAX_BIAS_STEPS * float(quantizers[node.input[0]].scale)),
+        )
         means = activations[node.input[0]].means
-        if means is not None:
-            bias = _corrected_bias(node, constants, kernel, weights[output], means)
-            biases[output] = bias
+        if means is not None and node.op_type != "MatMul":
+            correction = _correction(node, kernel, weights[output], means)
+            biases[output] = (bias + correction).astype(np.float32)
     integers = {} if folded is None else {PIXELS: folded.source}
     return write_qdq(model, plan, quantizers, weights, biases, integers)
 
@@ -86,14 +103,20 @@ def _quantizers(
     return quantizers
 
 
-def _corrected_bias(
-    node: onnx.NodeProto,
-    constants: dict[str, onnx.TensorProto],
-    kernel: np.ndarray,
-    weights: QuantizedWeights,
-    means: np.ndarray,
+def _bias(
+    node: onnx.NodeProto, constants: dict[str, onnx.TensorProto], channels: int
 ) -> np.ndarray:
-    """Return a layer's bias plus what rounding its weights takes from its mean output.
+    """Return a layer's bias for each output channel, float64; zeros where it has none."""
+    if len(node.input) < 3 or not node.input[2]:
+        return np.zeros(channels)
+    bias = numpy_helper.to_array(constants[node.input[2]]).astype(np.float64)
+    return np.broadcast_to(bias.reshape(-1), channels)  # Gemm may have one for all, or a row
+
+
+def _correction(
+    node: onnx.NodeProto, kernel: np.ndarray, weights: QuantizedWeights, means: np.ndarray
+) -> np.ndarray:
+    """Return what rounding its weights takes from a layer's mean output, float64.
 
     means: of each input channel, float64.
     """
@@ -103,13 +126,10 @@ def _corrected_bias(
         lost = sums - weights.values.sum(axis=(2, 3)) * weights.scales[:, None].astype(np.float64)
         groups = len(means) // lost.shape[1]
         each = lost.reshape(groups, -1, lost.shape[1])
-        correction = np.einsum("goi,gi->go", each, means.reshape(groups, -1)).reshape(-1)
-    else:
-        correction = np.zeros(kernel.shape[1])
-        for start in range(0, len(kernel), _ROWS):
-            rows = slice(start, start + _ROWS)
-            lost = kernel[rows] - weights.values[rows] * weights.scales
-            correction += means[rows] @ lost
-    if len(node.input) > 2 and node.input[2]:
-        correction = correction + numpy_helper.to_array(constants[node.input[2]])
-    return np.asarray(correction, np.float32)
+        correction = np.einsum("goi,gi->go", each, means.reshape(groups, -1))
+        return np.asarray(correction).reshape(-1)
+    correction = np.zeros(kernel.shape[1])
+    for start in range(0, len(kernel), _ROWS):
+        rows = slice(start, start + _ROWS)
+        correction += means[rows] @ (kernel[rows] - weights.values[rows] * weights.scales)
+    return correction

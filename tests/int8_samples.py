@@ -6,9 +6,8 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.onnx_graph import preprocessing_nodes
-from engine.preprocessing import preprocessing_named
+from engine.preprocessing import NETWORK_INPUT, preprocessing_named
 from engine.qdq import QuantizedWeights, Quantizer
-from engine.quantization import NETWORK_INPUT
 from engine.quantization_plan import WEIGHTED, Plan
 
 OPSET = 17

@@ -5,7 +5,7 @@ import pytest
 from int8_samples import kernel, model, node, pictures, session_of
 
 from engine.calibration import calibrate
-from engine.quantization import NETWORK_INPUT
+from engine.preprocessing import NETWORK_INPUT
 from engine.quantization_plan import plan_quantization
 
 NODES = [

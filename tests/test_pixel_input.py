@@ -7,8 +7,7 @@ from int8_samples import kernel, model, node, pictures, run
 from onnx.reference import ReferenceEvaluator
 
 from engine.pixel_input import PIXELS, PixelInput, fold_preprocessing
-from engine.preprocessing import PREPROCESSINGS
-from engine.quantization import NETWORK_INPUT
+from engine.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 
 PADS = {
     "none": [0, 0, 0, 0],
