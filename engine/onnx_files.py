@@ -24,13 +24,18 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     """
     try:
         model = onnx.load(path, load_external_data=False)
-        if any(map(onnx.external_data_helper.uses_external_data, _tensors(model.graph))):
+        if weights_elsewhere(model.graph):
             raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, DecodeError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Failure(f"{path} is not a valid ONNX file: {reason}") from error
     return model
+
+
+def weights_elsewhere(graph: onnx.GraphProto) -> bool:
+    """Tell whether a graph keeps some of its constants in other files."""
+    return any(map(onnx.external_data_helper.uses_external_data, _tensors(graph)))
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:

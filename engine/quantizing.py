@@ -3,6 +3,7 @@
 import json
 import time
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from cache.failures import Failure
 from engine.backbone import METADATA_KEY
 from engine.child import run_in_child
 from engine.digests import file_sha256
+from engine.onnx_files import weights_elsewhere
 from engine.parity import Parity, measure_parity
 from engine.preprocessing import preprocessing_named
 from engine.quantization import quantize
@@ -42,10 +44,21 @@ class QuantizationPixels:
 def read_pixels(path: Path) -> QuantizationPixels:
     """Read what `QuantizationPixels.write` wrote. Failure if it is anything else."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return QuantizationPixels(arrays["calibration"], arrays["held_out"], arrays["labels"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it is not a .npz file")
+            with arrays:
+                found = [arrays[name] for name in ("calibration", "held_out", "labels")]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise Failure(f"{path} holds no pixels to calibrate on: {error}") from error
+    pixels = QuantizationPixels(*found)
+    for name, array in (("calibration", pixels.calibration), ("held_out", pixels.held_out)):
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not len(array):
+            raise Failure(f"{path}: {name} is {array.dtype} {array.shape}, not uint8 (N, H, W, 3)")
+    if pixels.labels.dtype.kind != "i" or pixels.labels.shape != (len(pixels.held_out),):
+        raise Failure(f"{path}: labels are not one whole number for each image held out")
+    return pixels
 
 
 @dataclass(frozen=True)
@@ -84,21 +97,27 @@ def quantize_file(path: Path, pixels: QuantizationPixels, out: Path) -> Quantize
     """Write the int8 form of an exported fp32 model to `out` and measure its parity.
 
     Raises:
-        Failure: `path` is not what this exporter wrote.
+        Failure: `path` is not what this exporter wrote, or takes images of another size.
     """
     started = time.perf_counter()
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except (OSError, DecodeError) as error:
         raise Failure(f"{path} is not an ONNX file that can be read: {error}") from error
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     try:
         record = json.loads(metadata[METADATA_KEY])
         preprocessing = preprocessing_named(record["preprocessing"])
+        size = (record["height"], record["width"], 3)
         if record["precision"] != "fp32":
             raise Failure(f"{path} is {record['precision']}; only fp32 is made int8")
     except (KeyError, ValueError, TypeError) as error:
         raise Failure(f"{path} was not written by python -m engine.export") from error
+    if weights_elsewhere(model.graph):
+        raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
+    for images in (pixels.calibration, pixels.held_out):
+        if images.shape[1:] != size:
+            raise Failure(f"the pixels are of size {images.shape[1:]}, {path} takes {size}")
     levels = weight_levels()
     int8 = quantize(model, preprocessing, pixels.calibration, levels=levels)
     del model
