@@ -31,9 +31,12 @@ def calibration_pixels(
 ) -> QuantizationPixels | None:
     """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
 
-    The same source, seed and decoding give the same pixels. size: (height, width).
+    The same images, seed and decoding give the same pixels, in whatever order `samples` are.
+    size: (height, width).
     """
-    order = interleave(samples, seed)[: CALIBRATION + HELD_OUT + _SPARE]
+    # By path first: an archive gives the images that its folder gives, in whatever order it comes.
+    by_path = sorted(samples, key=lambda sample: sample.path)
+    order = interleave(by_path, seed)[: CALIBRATION + HELD_OUT + _SPARE]
     chosen = set(order)
     # A packed archive can be read in its own order alone.
     reading = [s for s in samples if s in chosen] if source.sequential else order
