@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure
-from cache.store import space_id
+from cache.store import Space, space_id
 from engine.architectures import ARCHITECTURES
 from engine.backbone import ModelDescription, ModelFile, feature_space, read_description
 from engine.head import Head
@@ -96,15 +96,16 @@ def backbone_of(
 
 
 def _models_in_caches(head: Head, folder: Path, cache: str | None) -> Iterator[ModelFile]:
-    """Yield the models that caches keep for the head's space: `spaces/ID/model.onnx`.
-
-    `model.json` beside it holds its description and SHA-256, as in the store of exported models.
-    """
-    places = [folder.resolve().parent.parent, *([Path(cache)] if cache else [])]
+    """Yield the int8 models that caches keep for the head's space, see `engine.int8_models`."""
+    if head.description.get("precision") != "int8":
+        return
+    places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
     for place in places:
         space = place / "spaces" / head.space
-        if (space / "model.json").is_file() and (space / "model.onnx").is_file():
-            yield read_description(space / "model.json", space / "model.onnx")
+        if (space / "model.onnx").exists():
+            from engine.int8_models import int8_model  # it imports onnx, which fp32 does without
+
+            yield int8_model(Space.open(space))
 
 
 def _exported_models() -> Iterator[ModelFile]:

@@ -18,10 +18,17 @@ from cache.files import publish, temporary
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbone import ModelDescription, ModelFile, feature_space
+from engine.digests import file_sha256
+from engine.onnx_files import weights_elsewhere
 from engine.quantizing import Quantized
 from engine.saturation import weight_levels
 
 MODEL_NAME = "model.onnx"
+
+_ADVICE = (
+    "the features are kept, but no more can be added to them: put a copy of the model back, "
+    "or extract with another --cache"
+)
 
 
 def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescription:
@@ -66,22 +73,26 @@ def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]
 
 
 def int8_model(space: Space) -> ModelFile:
-    """Return the int8 model of a space.
+    """Return the int8 model of a space, its bytes checked.
 
     Raises:
-        Failure: the space has none, this CPU cannot run it exactly, or it keeps weights in other
-            files, which is refused.
+        Failure: the space has none, it is damaged, this CPU cannot run it exactly, or it is not of
+            a form that Onceover writes, which is refused.
     """
     path = space.path / MODEL_NAME
-    if not path.is_file() or path.is_symlink():
-        raise Failure(f"the space {space.id} has lost its model; extract with another --cache")
+    if path.is_symlink():
+        raise Failure(f"{path} is a link, which is refused; put the model itself in its place")
+    if not path.is_file():
+        raise Failure(f"the space {space.id} has lost its model; {_ADVICE}")
     known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
     try:
         values = {name: space.description[name] for name in known}
-        levels, sha256 = (values["quantization"][name] for name in ("levels", "model"))
+        levels, sha256 = int(values["quantization"]["levels"]), values["quantization"]["model"]
         description = ModelDescription(**values, provenance={})
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"the space {space.id} does not say which model it has") from error
+    if file_sha256(path) != sha256:
+        raise Failure(f"{path} is damaged: it is not the model of its space; {_ADVICE}")
     if levels > (possible := weight_levels()):
         raise Failure(
             f"the int8 model of this cache has weights up to {levels}, with which this CPU's sums "
@@ -89,19 +100,18 @@ def int8_model(space: Space) -> ModelFile:
             "another --cache"
         )
     _refuse_other_files(path)
-    return ModelFile(path, str(sha256), description)
+    return ModelFile(path, sha256, description)
 
 
 def _refuse_other_files(path: Path) -> None:
+    """Raise Failure for a model that a stranger wrote, though its space names it."""
     try:
-        graph = onnx.load(path, load_external_data=False).graph
-    except (DecodeError, OSError) as error:
-        raise Failure(f"{path} is damaged; extract with another --cache") from error
-    tensors = list(graph.initializer)
-    for node in graph.node:
-        for attribute in node.attribute:
-            tensors += [attribute.t, *attribute.tensors]
-            if attribute.HasField("g") or attribute.graphs:
-                raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
-    if graph.sparse_initializer or any(map(onnx.external_data_helper.uses_external_data, tensors)):
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise Failure(f"{path} is not an ONNX model; it is refused") from error
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
+    if inner or model.functions or model.graph.sparse_initializer:
+        raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
+    if weights_elsewhere(model.graph):
         raise Failure(f"{path} keeps weights in other files, which is refused")

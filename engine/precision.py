@@ -70,7 +70,10 @@ def choose_precision(
         return Choice(model, _space(cache, description), "the backbone's file is int8")
     if asked == "fp32":
         return Choice(model, _space(cache, description), "asked for")
-    for space in int8_spaces(cache, description):
+    known = list(int8_spaces(cache, description))
+    if known:
+        # A merged cache may have several: the one with the most features goes on.
+        space = known[0] if len(known) == 1 else max(known, key=lambda each: len(each.index()))
         return Choice(int8_model(space), space, _known_parity(space))
     if asked == "auto":
         for space in cache.spaces():

@@ -25,7 +25,6 @@ from cache.printable import printable
 from cache.store import FeatureCache, space_id
 from engine.classifying import Group, Prediction
 from engine.head import load_head
-from engine.head_backbone import backbone_of
 from engine.predict import main
 from engine.prediction_output import write_csv, write_json, write_text
 from engine.text_columns import display_width, fitted
@@ -235,26 +234,6 @@ def test_the_backbone_may_be_named(trained, new, capsys, tiny_backbone, tmp_path
     code, _, err = run(capsys, picture, "--head", trained.head, "--backbone", other, "--quiet")
     assert code == 2
     assert "the head was trained on weights" in err
-
-
-def test_a_model_of_the_cache_is_found(trained, new, capsys, tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
-    shutil.copytree(trained.cache, cache)
-    head = load_head(trained.head)
-    model = backbone_of(head, trained.head, None, None, print).path.parent
-    for name in ("model.json", "model.onnx"):
-        shutil.copy(model / name, cache / "spaces" / head.space / name)
-    monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
-    inside = cache / "heads" / trained.head.name
-    assert len(run_json(capsys, new, "--head", inside)) == 8
-    assert len(run_json(capsys, new, "--head", inside / "head.npz")) == 8
-    shutil.copytree(inside, tmp_path / "moved")
-    assert run(capsys, new, "--head", tmp_path / "moved")[0] == 1
-    assert len(run_json(capsys, new, "--head", tmp_path / "moved", "--cache", cache)) == 8
-    (cache / "spaces" / head.space / "model.onnx").write_bytes(b"other")
-    code, _, err = run(capsys, new, "--head", inside)
-    assert code == 1
-    assert "does not match its recorded SHA-256" in err
 
 
 @pytest.mark.parametrize(
