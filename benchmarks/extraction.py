@@ -1,134 +1,290 @@
-"""The whole extraction against a bare ONNX Runtime loop over the same model and images.
+"""Extraction in fp32 and int8: bare sessions, whole commands, memory, and what the heads lose.
 
-python benchmarks/extraction.py SOURCE --images 200 --json out.json
-
-The bare loop has the decoded pixels in memory and runs them in batches of 16 with a thread for
-each core: what the machine can give. The session is the backbone's threads inside the command,
-the command is the whole process, imports and decoding included. Rounds are interleaved, since a
-machine's speed drifts; each figure is the median over the rounds.
+python -m benchmarks.extraction SOURCE --backbone mobilenet_v2 --weights FILE
 """
 
 import argparse
-import contextlib
-import json
+import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from engine.images import Rejected, decode
-from engine.model_store import BackboneRequest, backbone_request, exported_model
-from engine.sampling import interleave, select
-from engine.sessions import available_cores
+from benchmarks.measure import Run, python, run
+from benchmarks.options import benchmark_parser, finish, positive
+from benchmarks.record import table
+from cache.command import Console, run_command
+from cache.space import Space
+from cache.store import FeatureCache
+from engine.backbone_options import add_backbone_options
+from engine.calibration_images import CALIBRATION, calibration_pixels
+from engine.dataset import load_dataset, split
+from engine.feature_rows import LoadedRows
+from engine.model_store import exported_model, request_from
+from engine.regularised import fit_regularised
+from engine.sessions import available_cores, run_over, session
 from engine.sources import open_source
 
-BATCH = 16
+_INTERPOLATION = "bilinear"
+
+# Images in a run of the session that has all cores.
+_TOGETHER = 16
 
 
-def main() -> None:
-    """Measure and print a table; write JSON where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("source")
-    parser.add_argument("--backbone", default="vgg16")
-    parser.add_argument("--weights", default="random:0")
-    parser.add_argument("--images", type=int, default=200, help="of two classes together")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", metavar="FILE")
-    arguments = parser.parse_args()
-    request = backbone_request(arguments.backbone, arguments.weights, None, None)
-    model = exported_model(request, print)
-    pixels = _pixels(arguments.source, arguments.images, model.description.height)
-    rounds = [_round(arguments, request, model.path, pixels) for _ in range(arguments.rounds)]
-    figures = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
-    result = {
-        "backbone": arguments.backbone,
-        "images": len(pixels),
-        "cores": available_cores(),
-        **{name: round(value, 4) for name, value in figures.items()},
-        "session_to_bare": round(figures["session"] / figures["bare"], 4),
-        "command_to_bare": round(figures["command"] / figures["bare"], 4),
-        "command_peak_bytes": _peak_of_children(),
-        "rounds": rounds,
-    }
-    print(f"{len(pixels)} images, {arguments.backbone}, {available_cores()} cores, median")
-    print(f"bare ONNX Runtime loop    {result['bare']:8.2f} images/s")
-    print(f"session in the command    {result['session']:8.2f} images/s", end="")
-    print(f"  {result['session_to_bare']:.1%} of bare")
-    print(f"whole command             {result['command']:8.2f} images/s", end="")
-    print(f"  {result['command_to_bare']:.1%} of bare")
-    print(f"second run, whole         {result['second_run_seconds']:8.2f} s")
-    if result["command_peak_bytes"]:
-        print(f"peak memory of the command {result['command_peak_bytes'] / 1e9:7.2f} GB")
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+def main(argv: list[str] | None = None) -> int:
+    """Run the benchmark; return its exit code."""
+    parser = benchmark_parser(
+        "extraction",
+        "Time bare sessions and the whole extract command in fp32 and int8; compare features and "
+        "heads. The JSON is extraction_BACKBONE.json.",
+        "PetImages.zip --weights random:0 --limit-per-class 100",
+    )
+    parser.add_argument("source", metavar="SOURCE", help="images in a folder for each class")
+    add_backbone_options(parser)
+    parser.add_argument("--limit-per-class", type=positive, metavar="N", help="default: all")
+    parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="interleaved; 3")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="a session; 5")
+    parser.add_argument("--seeds", type=positive, default=10, metavar="N", help="of heads; 10")
+    return run_command(parser, _benchmark, argv)
 
 
-def _pixels(location: str, images: int, side: int) -> np.ndarray:
-    """Return the pixels of the images that the command takes, uint8 (N, side, side, 3)."""
-    with open_source(location) as source:
-        samples = select(source.samples, fraction=None, limit_per_class=images // 2, seed=0)
-        decoded = []
-        for sample in interleave(samples, 0):
-            with contextlib.suppress(Rejected):
-                decoded.append(decode(source.read(sample), (side, side), "bilinear"))
-    return np.stack(decoded)
+def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    request = request_from(arguments)
+    options = request.options()
+    if arguments.limit_per_class:
+        options += ["--limit-per-class", str(arguments.limit_per_class)]
+    with tempfile.TemporaryDirectory() as folder:
+        ready = Path(folder) / "ready"
+        console.say("the first int8 extraction, calibration and parity included")
+        first = _extract(arguments.source, ready, options, "int8")
+        space = FeatureCache.open(ready).space()
+        models = {
+            "fp32": exported_model(request, console.say).path,
+            "int8": space.path / "model.onnx",
+        }
+        note = space.notes()["parity"]
+        _empty(space)
+        pixels = _pixels(arguments.source, space)
+        rounds = []
+        for number in range(arguments.rounds):
+            console.say(f"round {number + 1} of {arguments.rounds}")
+            rounds.append(_round(arguments, options, models, pixels, ready, Path(folder)))
+        results = {
+            "backbone": request.backbone if not request.is_file else Path(request.backbone).stem,
+            "images": first.result["computed"],
+            "cores": available_cores(),
+            "first": {**first.payload(), "quantize_seconds": note["seconds"]},
+            "note": note,
+            "rounds": rounds,
+            "model_bytes": {name: path.stat().st_size for name, path in models.items()},
+            "features": _features(
+                Path(folder) / "fp32", Path(folder) / "int8", arguments.seeds, pixels
+            ),
+        }
+    results |= _ratios(results)
+    finish(
+        arguments,
+        console,
+        f"extraction_{results['backbone']}",
+        results,
+        summary(results),
+    )
+
+
+def _extract(source: str, cache: Path, options: list[str], precision: str) -> Run:
+    command = python("engine.extract", source, "--cache", str(cache), *options)
+    return run([*command, "--precision", precision, "--json", "--quiet"])
+
+
+def _empty(space: Space) -> None:
+    """Take the features out of a space and leave its model."""
+    for name in ("parts", "datasets"):
+        shutil.rmtree(space.path / name, ignore_errors=True)
+        (space.path / name).mkdir()
+    (space.path / "known.h5").unlink(missing_ok=True)
+
+
+def _pixels(source: str, space: Space) -> np.ndarray:
+    """Return the images that the model was calibrated on, uint8 (N, H, W, 3)."""
+    size = (int(space.description["height"]), int(space.description["width"]))
+    with open_source(source) as opened:
+        found = calibration_pixels(
+            opened,
+            opened.samples,
+            size=size,
+            interpolation=_INTERPOLATION,
+            seed=0,
+            threads=available_cores(),
+        )
+    assert found is not None
+    return found.calibration
 
 
 def _round(
-    arguments: argparse.Namespace, request: BackboneRequest, path: Path, pixels: np.ndarray
-) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "engine.extract", arguments.source, "--cache", folder]
-        command += ["--backbone", request.backbone, "--weights", request.weights]
-        command += ["--limit-per-class", str(arguments.images // 2), "--precision", "fp32"]
-        bare = _bare(path, pixels)
-        seconds, first = _timed(command)
-        second_seconds, second = _timed(command)
-    if second["computed"] or first["computed"] != len(pixels):
-        raise SystemExit("the runs did not compute what they should")
-    # The threads' seconds add up; where they share the cores with decoding they wait in between.
-    busy = first["stages"]["infer"] / available_cores()
+    arguments: argparse.Namespace,
+    options: list[str],
+    models: dict[str, Path],
+    pixels: np.ndarray,
+    ready: Path,
+    folder: Path,
+) -> dict[str, Any]:
+    """Time both sessions, then both commands."""
+    bare = {name: _bare(path, pixels, arguments.seconds) for name, path in models.items()}
+    commands = {}
+    for precision in models:
+        cache = folder / precision
+        shutil.rmtree(cache, ignore_errors=True)
+        if precision == "int8":
+            shutil.copytree(ready, cache)
+        done = _extract(arguments.source, cache, options, precision)
+        again = _extract(arguments.source, cache, options, precision)
+        commands[precision] = {
+            **done.payload(),
+            "stages": done.result["stages"],
+            "again": again.payload(),
+        }
+    return {"bare": bare, "commands": commands}
+
+
+def _bare(path: Path, pixels: np.ndarray, seconds: float) -> float:
+    """Return images a second of a loop that does nothing else, the better one of two.
+
+    A run of a few images on each core at once, or runs of more images on all cores together.
+    """
+    apart = _rate(partial(run_over, session(path), pixels, ["features"]), len(pixels), seconds)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = available_cores()
+    all_cores = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    batch = pixels[:_TOGETHER]
+    together = _rate(lambda: all_cores.run(None, {"images": batch}), len(batch), seconds)
+    return max(apart, together)
+
+
+def _rate(work: Callable[[], object], images: int, seconds: float) -> float:
+    work()
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds or not done:
+        work()
+        done += images
+    return done / (time.perf_counter() - started)
+
+
+def _features(fp32: Path, int8: Path, seeds: int, calibrated: np.ndarray) -> dict[str, Any]:
+    """Compare the features of both caches, and heads trained on either by the same splits."""
+    spaces = [FeatureCache.open(path).space() for path in (fp32, int8)]
+    indexes = [space.index() for space in spaces]
+    dataset = load_dataset(spaces[0], indexes[0])
+    wide, narrow = (index.read(dataset.digests) for index in indexes)
+    lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
+    cosines = np.einsum("ij,ij->i", wide, narrow, dtype=np.float64) / np.maximum(lengths, 1e-30)
+    accuracies = [
+        [_accuracy(features, dataset.labels, seed) for seed in range(seeds)]
+        for features in (wide, narrow)
+    ]
     return {
-        "bare": bare,
-        "session": len(pixels) / busy,
-        "command": len(pixels) / seconds,
-        "second_run_seconds": second_seconds,
+        "images": len(cosines),
+        "calibrated_among_them": min(CALIBRATION, len(calibrated)),
+        "cosine_mean": float(cosines.mean()),
+        "cosine_p1": float(np.percentile(cosines, 1)),
+        "cosine_min": float(cosines.min()),
+        "accuracy": {"fp32": accuracies[0], "int8": accuracies[1]},
     }
 
 
-def _bare(path: Path, pixels: np.ndarray) -> float:
-    """Return images/s of a loop that does nothing else, the session's making not counted."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = available_cores()
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    session.run(None, {"images": pixels[:BATCH]})
-    started = time.perf_counter()
-    for start in range(0, len(pixels), BATCH):
-        session.run(None, {"images": pixels[start : start + BATCH]})
-    return len(pixels) / (time.perf_counter() - started)
+def _accuracy(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
+    """Return the test accuracy of a head by the split of a seed."""
+    parts = split(labels, seed=seed)
+    rows = [LoadedRows(features[side], labels[side]) for side in (parts.train, parts.validation)]
+    head = fit_regularised(rows[0], rows[1], int(labels.max()) + 1)
+    answers = (features[parts.test] @ head.weights + head.biases).argmax(axis=1)
+    return float((answers == labels[parts.test]).mean())
 
 
-def _peak_of_children() -> int | None:
-    """Return the most resident bytes that a child had; None on Windows, which does not tell."""
-    if sys.platform == "win32":
-        return None
-    import resource
+def _ratios(results: dict[str, Any]) -> dict[str, Any]:
+    """Return the medians over the rounds, and how they stand to each other."""
+    rounds, images = results["rounds"], results["images"]
+    bare = {p: statistics.median(r["bare"][p] for r in rounds) for p in ("fp32", "int8")}
+    command = {
+        p: images / statistics.median(r["commands"][p]["seconds"] for r in rounds)
+        for p in ("fp32", "int8")
+    }
+    possible = {p: _possible(bare[p], [r["commands"][p] for r in rounds], results) for p in bare}
+    accuracy = results["features"]["accuracy"]
+    return {
+        "bare": bare,
+        "command": command,
+        "session_ratio": statistics.median(r["bare"]["int8"] / r["bare"]["fp32"] for r in rounds),
+        "command_ratio": command["int8"] / command["fp32"],
+        "command_to_bare": {p: command[p] / bare[p] for p in bare},
+        "command_to_possible": {p: command[p] / possible[p] for p in bare},
+        "peak_mib": {p: max(r["commands"][p]["peak_mib"] for r in rounds) for p in bare},
+        "again_seconds": {
+            p: statistics.median(r["commands"][p]["again"]["seconds"] for r in rounds) for p in bare
+        },
+        "accuracy_difference": float(np.mean(accuracy["int8"]) - np.mean(accuracy["fp32"])),
+    }
 
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+
+def _possible(bare: float, commands: list[dict[str, Any]], results: dict[str, Any]) -> float:
+    """Return images a second that a command could reach: what decoding takes is not run."""
+    decoding = statistics.median(c["stages"]["decode"] + c["stages"]["read"] for c in commands)
+    return float(1 / (1 / bare + decoding / results["images"] / results["cores"]))
 
 
-def _timed(command: list[str]) -> tuple[float, dict[str, Any]]:
-    started = time.perf_counter()
-    finished = subprocess.run([*command, "--json", "--quiet"], capture_output=True, check=True)
-    return time.perf_counter() - started, json.loads(finished.stdout)
+def summary(results: dict[str, Any]) -> str:
+    """Return the results as a table."""
+    features, accuracy = results["features"], results["features"]["accuracy"]
+    means = {name: float(np.mean(values)) for name, values in accuracy.items()}
+    both = ("fp32", "int8")
+
+    def row(name: str, values: dict[str, float], form: str, last: str = "") -> list[str]:
+        return [name, *(form.format(values[precision]) for precision in both), last]
+
+    megabytes = {p: size / 1e6 for p, size in results["model_bytes"].items()}
+    points = f"{100 * results['accuracy_difference']:+.2f} points"
+    rows = [
+        row(
+            "bare session, images/s",
+            results["bare"],
+            "{:.1f}",
+            f"{results['session_ratio']:.2f} x",
+        ),
+        row(
+            "command, images/s",
+            results["command"],
+            "{:.1f}",
+            f"{results['command_ratio']:.2f} x",
+        ),
+        row("command, of bare", results["command_to_bare"], "{:.1%}"),
+        row("command, of possible", results["command_to_possible"], "{:.1%}"),
+        row("nothing to do, s", results["again_seconds"], "{:.2f}"),
+        row("peak memory, MiB", results["peak_mib"], "{:.0f}"),
+        row("model, MB", megabytes, "{:.1f}"),
+        row(f"head accuracy, {len(accuracy['fp32'])} seeds", means, "{:.4f}", points),
+    ]
+    cosines = (
+        f"Cosine of {features['images']} images: {features['cosine_mean']:.4f} mean, "
+        f"{features['cosine_p1']:.4f} first percentile, {features['cosine_min']:.4f} least."
+    )
+    making = (
+        f"Making int8 took {results['first']['quantize_seconds']:.1f} s, the first extraction with "
+        f"that and the comparison {results['first']['seconds']:.1f} s."
+    )
+    return "\n".join(
+        (
+            f"{results['backbone']}, {results['images']} images, {results['cores']} cores:",
+            table(["", *both, "int8 / fp32"], rows),
+            f"{cosines} {making}",
+        )
+    )
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

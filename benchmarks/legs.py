@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.machine import commit, machine
 from cache.command import Console
 from cache.failures import Interrupted
-from cache.files import write_json
+from cache.files import write_whole
 
 
 class Legs:
@@ -45,7 +45,7 @@ class Legs:
             self._say(f"measuring {name}")
             started = datetime.now(timezone.utc).isoformat(timespec="seconds")
             legs[name] = {"started": started, **measure()}
-            write_json(self._path, self._kept)
+            write_whole(self._path, json.dumps(self._kept, indent=1).encode("ascii"))
         found: dict[str, Any] = legs[name]
         return found
 
