@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md out of the results.
+"""Write docs/benchmarks.md and docs/precision.md out of the results.
 
 python -m benchmarks.page
 """
@@ -10,13 +10,23 @@ from string import Template
 from types import MappingProxyType
 from typing import Any
 
-from benchmarks import backbones, compare, head, peers, preprocessing, scratch_cnn
+from benchmarks import (
+    backbones,
+    calibration,
+    compare,
+    extraction,
+    head,
+    peers,
+    preprocessing,
+    scratch_cnn,
+)
 from benchmarks.machine import ROOT
 from benchmarks.record import RESULTS, read_record, table
 from cache.command import Console, command_parser, run_command
 from cache.files import write_whole
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+PRECISION_PAGE = ROOT / "docs" / "precision.md"
 
 # The benchmarks that the page shows, in its order of reading.
 SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
@@ -37,14 +47,17 @@ def main(argv: list[str] | None = None) -> int:
     """Write the page; return an exit code."""
     parser = command_parser(
         "python -m benchmarks.page",
-        "Write docs/benchmarks.md out of benchmarks/page.md and benchmarks/results.",
+        "Write docs/benchmarks.md and docs/precision.md out of benchmarks/page.md, "
+        "benchmarks/precision.md and benchmarks/results.",
         "python -m benchmarks.page",
     )
 
     def write(arguments: object, console: Console) -> None:
         del arguments
         write_whole(PAGE, page(RESULTS).encode("utf-8"))
-        console.result({"out": PAGE.name}, f"written: {PAGE}")
+        write_whole(PRECISION_PAGE, precision_page(RESULTS).encode("utf-8"))
+        names = [PAGE.name, PRECISION_PAGE.name]
+        console.result({"out": names}, f"written: {', '.join(names)}")
 
     return run_command(parser, write, argv)
 
@@ -65,6 +78,27 @@ def page(results: Path) -> str:
     }
     return template.substitute(
         texts, machines=_machines(found), **_of_compare(found.get("compare"))
+    )
+
+
+def precision_page(results: Path) -> str:
+    """Return the page on int8: all backbones that were measured."""
+    template = Template((Path(__file__).parent / "precision.md").read_text(encoding="utf-8"))
+    found = {
+        path.stem: read_record(results, path.stem)
+        for kind in ("extraction", "calibration")
+        for path in sorted(results.glob(f"{kind}_*.json"))
+    }
+
+    def texts(kind: str, summary: Callable[[dict[str, Any]], str]) -> str:
+        records = [record for name, record in found.items() if name.startswith(kind)]
+        shown = [_spaced(summary(record["results"])) for record in records]
+        return "\n\n".join(shown) or f"Not measured yet: `python -m benchmarks.{kind}`."
+
+    return template.substitute(
+        extraction=texts("extraction", extraction.summary),
+        calibration=texts("calibration", calibration.summary),
+        machines=_machines(found),
     )
 
 

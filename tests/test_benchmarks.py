@@ -304,6 +304,8 @@ def test_table_is_markdown():
 def test_page_agrees_with_the_results():
     written = page.PAGE.read_text(encoding="utf-8")
     assert written == page.page(RESULTS), "run python -m benchmarks.page"
+    written = page.PRECISION_PAGE.read_text(encoding="utf-8")
+    assert written == page.precision_page(RESULTS), "run python -m benchmarks.page"
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[path.stem for path in RECORDS])
