@@ -105,7 +105,7 @@ def test_the_command_prints_the_payload(fp32, pixels, tmp_path, capsys):
     assert found.sha256 == file_sha256(out)
     assert found.payload() == payload
     assert main(arguments) == 0
-    assert capsys.readouterr().out.startswith("int8 against fp32 on 20 other images: cosine ")
+    assert capsys.readouterr().out.startswith("cosine to fp32 1.0000 mean")
 
 
 def fails(capsys, *arguments):
