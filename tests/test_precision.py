@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import engine.int8_models
 import engine.precision
 from cache.__main__ import main as cache_command
+from cache.record import write_record
 from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
 from engine.digests import file_sha256
@@ -123,7 +124,7 @@ def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, 
     monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
     result = run(pictures, cache, "--precision", asked)
     assert (result["precision"], result["computed"], result["hits"]) == ("int8", 0, 24)
-    assert result["precision_reason"].startswith("int8 against fp32 on 12 other images: cosine ")
+    assert result["precision_reason"].startswith("cosine to fp32 1.0000 mean")
     assert result["space"] == only_space(cache).id
 
 
@@ -255,7 +256,7 @@ def test_images_without_labels_have_no_heads_to_compare(run, pictures, tmp_path,
         shutil.copy(file, flat / f"{number}.jpg")
     result = run(flat, tmp_path / "cache", "--precision", "int8")
     assert (result["precision"], result["computed"], len(in_process)) == ("int8", 24, 1)
-    assert "no head to compare" in result["precision_reason"]
+    assert "too few labels to compare heads" in result["precision_reason"]
     assert only_space(tmp_path / "cache").notes()["parity"]["parity"]["head"] is None
 
 
@@ -312,7 +313,7 @@ def described(cache, description):
     """Give a cache's only space another description, and the id that belongs to it."""
     space = only_space(cache)
     record = {"description": description, "dimension": space.dimension}
-    (space.path / "space.json").write_text(json.dumps(record))
+    write_record(space.path / "space.json", "space", record)
     shutil.rmtree(space.path / "parts")  # they name the old space
     (space.path / "parts").mkdir()
     space.path.rename(space.path.with_name(space_id(description)))
@@ -368,8 +369,8 @@ def test_a_space_that_does_not_name_its_model_is_refused(cache, run, pictures, q
 
 
 def test_notes_that_are_none_do_no_harm(cache, run, pictures):
-    for text in ('{"summary": 3}', '{"parity": []}', "{}"):
-        (only_space(cache).path / "notes" / "parity.json").write_text(text)
+    for note in ({"summary": 3}, {"parity": []}, {}):
+        only_space(cache).write_note("parity", note)
         assert run(pictures, cache)["precision"] == "int8"
 
 
