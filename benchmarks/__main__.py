@@ -14,7 +14,16 @@ from cache.failures import UsageFailure
 from engine.sessions import available_cores
 
 # `compare` runs `end_to_end` and `cached` too. The long ones first.
-QUICK = ("compare", "peers", "backbones", "head", "scratch_cnn", "preprocessing")
+QUICK = (
+    "compare",
+    "peers",
+    "backbones",
+    "head",
+    "scratch_cnn",
+    "preprocessing",
+    "extraction",
+    "calibration",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -21,8 +21,10 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
-from benchmarks.options import benchmark_parser, finish, positive
+from benchmarks.options import add_source, benchmark_parser, finish, positive
+from benchmarks.photographs import draw
 from benchmarks.record import table
+from benchmarks.tiny import make_tiny_job
 from cache.command import Console, run_command
 from engine.backbone_options import add_backbone_options
 from engine.calibration import Activations, calibrate
@@ -87,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
         "Compare ways to quantise a backbone. The JSON is calibration_BACKBONE.json.",
         "PetImages.zip --backbone mobilenet_v2 --weights FILE",
     )
-    parser.add_argument("source", metavar="SOURCE", help="images to calibrate and compare on")
+    add_source(parser)
     add_backbone_options(parser)
     parser.add_argument("--calibrate-on", type=positive, default=64, metavar="N", help="images; 64")
     parser.add_argument("--compare-on", type=positive, default=300, metavar="N", help="others; 300")
@@ -97,6 +99,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.quick:
+            make_tiny_job(arguments, Path(folder))
+            arguments.rounds, arguments.seconds = 1, 0.1
+            arguments.calibrate_on, arguments.compare_on = 16, 40
+        arguments.source = arguments.source or str(draw(Path(folder) / "drawn", 400))
+        _compare(arguments, console)
+
+
+def _compare(arguments: argparse.Namespace, console: Console) -> None:
     request = request_from(arguments)
     exported = exported_model(request, console.say)
     size = (exported.description.height, exported.description.width)

@@ -18,8 +18,10 @@ import numpy as np
 import onnxruntime
 
 from benchmarks.measure import Run, python, run
-from benchmarks.options import benchmark_parser, finish, positive
+from benchmarks.options import add_source, benchmark_parser, finish, positive
+from benchmarks.photographs import draw
 from benchmarks.record import table
+from benchmarks.tiny import make_tiny_job
 from cache.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
@@ -46,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
         "heads. The JSON is extraction_BACKBONE.json.",
         "PetImages.zip --weights random:0 --limit-per-class 100",
     )
-    parser.add_argument("source", metavar="SOURCE", help="images in a folder for each class")
+    add_source(parser)
     add_backbone_options(parser)
     parser.add_argument("--limit-per-class", type=positive, metavar="N", help="default: all")
     parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="interleaved; 3")
@@ -56,11 +58,15 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
-    request = request_from(arguments)
-    options = request.options()
-    if arguments.limit_per_class:
-        options += ["--limit-per-class", str(arguments.limit_per_class)]
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.quick:
+            make_tiny_job(arguments, Path(folder))
+            arguments.rounds, arguments.seconds, arguments.seeds = 1, 0.1, 1
+        arguments.source = arguments.source or str(draw(Path(folder) / "drawn", 1000))
+        request = request_from(arguments)
+        options = request.options()
+        if arguments.limit_per_class:
+            options += ["--limit-per-class", str(arguments.limit_per_class)]
         ready = Path(folder) / "ready"
         console.say("the first int8 extraction, calibration and parity included")
         first = _extract(arguments.source, ready, options, "int8")

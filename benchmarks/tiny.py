@@ -3,6 +3,8 @@
 python -m benchmarks.tiny FILE.keras
 """
 
+import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +25,17 @@ def write_tiny_keras(path: Path, seed: int = 0) -> None:
     )
     stack = [layers.Input((32, 32, 3)), *convolutions, layers.GlobalAveragePooling2D()]
     keras.Sequential(stack).save(path)
+
+
+def make_tiny_job(arguments: argparse.Namespace, folder: Path) -> None:
+    """Set a quick run's SOURCE and backbone: drawn pictures, and a network without TensorFlow."""
+    from benchmarks.photographs import draw
+
+    os.environ["ONCEOVER_MODELS"] = str(folder / "models")
+    write_tiny_onnx(folder / "tiny.onnx")
+    arguments.backbone, arguments.preprocessing = str(folder / "tiny.onnx"), "caffe"
+    arguments.weights = arguments.layer = None
+    arguments.source = str(draw(folder / "drawn", 60, (48, 64)))
 
 
 def write_tiny_onnx(path: Path, seed: int = 0) -> None:
