@@ -3,7 +3,8 @@
 import random
 
 import pytest
-from fault_harness import SCENARIOS, ready
+from fault_harness import ready
+from fault_scenarios import SCENARIOS
 
 
 @pytest.fixture(scope="session")
