@@ -136,7 +136,7 @@ class Bench:
         output, errors = process.communicate()
         if fault == "kill":
             assert process.returncode not in (0, 1), f"not killed at step {at}: {errors}"
-        elif output.splitlines()[-1] == f"steps {self.steps} ":
+        elif output.endswith(f"steps {self.steps} \n"):
             assert process.returncode == 0, errors  # nothing but deletions came after
         else:
             assert process.returncode == 1, f"exit {process.returncode}: {errors}"
