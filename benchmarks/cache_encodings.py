@@ -1,7 +1,7 @@
 """How should features be stored? Prints a table, writes results/cache_encodings.json.
 
     python -m engine.extract PetImages.zip --cache pets --backbone mobilenet_v2 ...
-    python benchmarks/cache_encodings.py pets [other caches ...]
+    python -m benchmarks.cache_encodings pets [other caches ...]
 
 Takes the features of each space of the caches, real ones, and stores them in each of the ways that
 are thought of: contiguous or in chunks, packed or not, float32 or float16. Blosc2 and Zstandard are
@@ -9,16 +9,12 @@ measured where the package hdf5plugin is installed. Files are in the page cache 
 """
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,9 +23,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from benchmarks.record import RESULTS, record, write_record
 from cache.store import FeatureCache, Space
-
-RESULTS = Path(__file__).with_name("results")
 
 REPEATS = 3
 
@@ -81,7 +76,9 @@ def main() -> int:
     parser.add_argument("caches", metavar="CACHE", nargs="+", help="caches with real features")
     options = parser.parse_args()
     spaces = [space for path in options.caches for space in FeatureCache.open(path).spaces()]
-    _write([_measure_space(space) for space in spaces])
+    results = {"spaces": [_measure_space(space) for space in spaces]}
+    names = [Path(path).name for path in options.caches]
+    write_record(RESULTS, record("cache_encodings", {"caches": names}, results))
     return 0
 
 
@@ -182,28 +179,6 @@ def _seconds(action: Callable[[], Any]) -> float:
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
-
-
-def _write(records: list[dict[str, Any]]) -> None:
-    record = {
-        "benchmark": "cache_encodings",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "h5py": h5py.__version__,
-            "hdf5": h5py.version.hdf5_version,
-        },
-        "spaces": records,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps(record, indent=1)
-    (RESULTS / "cache_encodings.json").write_text(f"{text}\n", encoding="ascii")
 
 
 if __name__ == "__main__":

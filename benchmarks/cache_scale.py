@@ -1,6 +1,6 @@
 """Does the cache keep its speed as it grows? Prints a table, writes results/cache_scale.json.
 
-    python benchmarks/cache_scale.py [--rows 1000000] [--wide 100000] [--parts 10000] [--folder DIR]
+    python -m benchmarks.cache_scale [--rows 1000000] [--wide 100000] [--parts 10000] [--folder DIR]
 
 Synthetic vectors. Needs about 4 GB of disk below DIR, and deletes them. Files are in the page cache
 when they are read, as after an extraction: what is measured is this code, not the disk.
@@ -9,7 +9,6 @@ when they are read, as after an extraction: what is measured is this code, not t
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -18,18 +17,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from benchmarks.measure import python
+from benchmarks.record import RESULTS, record, write_record
 from cache.compact import compact
 from cache.part import open_part
 from cache.store import FeatureCache, Space
-
-RESULTS = Path(__file__).with_name("results")
 
 NARROW, WIDE = 64, 4096
 LOOKED_UP = 25_000
@@ -49,6 +47,8 @@ def main() -> int:
     parser.add_argument("--folder", help="where to write (default: the temporary folder)")
     parser.add_argument("--look-up", metavar="CACHE", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.rows < LOOKED_UP:
+        parser.error(f"--rows: at least {LOOKED_UP}, for so many are looked up")
     if options.look_up:
         print(json.dumps(_look_up(Path(options.look_up))))
         return 0
@@ -73,7 +73,7 @@ def _large(path: Path, rows: int) -> dict[str, Any]:
     for start in range(0, rows, part):
         _append(space, rng, min(part, rows - start))
     figures[f"append of 1,000 rows to {rows:,} rows, s"] = _appends(space, rng)
-    command = [sys.executable, __file__, "--look-up", str(path)]
+    command = [*python("benchmarks.cache_scale"), "--look-up", str(path)]
     runs = [json.loads(subprocess.check_output(command)) for _ in range(REPEATS)]
     for name in runs[0]:
         figures[f"{name} ({rows:,} rows)"] = [run[name] for run in runs]
@@ -208,27 +208,8 @@ def _seconds(action: Callable[[], Any]) -> float:
 def _report(figures: dict[str, list[float]], options: dict[str, Any]) -> None:
     for name, values in figures.items():
         print(f"{name:<70}{statistics.median(values):>10.4g}")
-    record = {
-        "benchmark": "cache_scale",
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "system": platform.platform(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "h5py": h5py.__version__,
-            "hdf5": h5py.version.hdf5_version,
-        },
-        "options": {
-            key: value for key, value in options.items() if key in ("rows", "wide", "parts")
-        },
-        "figures": figures,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "cache_scale.json").write_text(json.dumps(record, indent=1) + "\n", "ascii")
+    kept = {key: value for key, value in options.items() if key in ("rows", "wide", "parts")}
+    write_record(RESULTS, record("cache_scale", kept, {"figures": figures}))
 
 
 if __name__ == "__main__":
