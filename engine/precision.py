@@ -99,6 +99,11 @@ def _measured(
         seed=images.seed,
         threads=images.threads,
     )
+    if pixels is None and asked == "auto":
+        reason = f"fewer than {LEAST} different images to calibrate int8 on"
+        return Choice(
+            model, _space(cache, feature_space(model.description, **images.identity)), reason
+        )
     if pixels is None:
         raise Failure(
             f"int8 needs {LEAST} different images to calibrate on; add some, or give "

@@ -238,6 +238,13 @@ def test_too_few_images_are_one_line_and_auto_does_without(run, tmp_path):
     assert run(few, tmp_path / "cache")["precision"] == "fp32"
 
 
+def test_auto_does_without_int8_where_few_of_many_images_decode(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.precision, "MIN_IMAGES", 14)
+    result = run(write_pictures(tmp_path / "few", 7), tmp_path / "cache")
+    assert result["precision"] == "fp32"
+    assert "fewer than 16 different images" in result["precision_reason"]
+
+
 def test_a_packed_archive_gives_the_space_that_its_folder_gives(
     made, run, pictures, tmp_path, in_process
 ):
