@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from benchmarks import page, preprocessing
 from benchmarks.agreement import compared
+from benchmarks.chart import warm_seconds
 from benchmarks.flops import flops_per_image
 from benchmarks.legs import Legs
 from benchmarks.machine import ROOT, environment, machine, versions
@@ -288,6 +289,14 @@ def test_records_name_machine_and_versions_and_can_be_read(tmp_path):
 def test_blas_is_not_slowed_down(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert "OPENBLAS_CORETYPE" not in environment()
+
+
+def test_the_chart_marks_no_warm_run_of_a_sample():
+    ratios = {
+        "fp32": {"cold_extrapolated": True, "warm_seconds": 0.2},
+        "int8": {"cold_extrapolated": False, "warm_seconds": 0.4},
+    }
+    assert warm_seconds({"ratios": ratios}) == [0.4]
 
 
 def test_table_is_markdown():
