@@ -21,7 +21,7 @@ from engine.sources import Sample, Source
 # A part is written when it holds this many bytes of features, or after this many seconds:
 # what a kill can cost, against the number of files.
 PART_BYTES = 32 * 2**20
-PART_SECONDS = 5.0
+PART_SECONDS = 2.0
 
 # Samples without a new image among them that go on together.
 _ROWS = 256
