@@ -19,6 +19,7 @@ from engine.backbone_options import add_backbone_options
 from engine.dataset import SIDES, load_dataset, split
 from engine.extraction import dataset_name
 from engine.model_store import request_from
+from engine.parity import cosine_similarities
 from engine.sources import open_source
 
 
@@ -71,13 +72,11 @@ def _features(keras: Any, space: Space, arguments: argparse.Namespace) -> dict[s
     preprocess = preprocess_function(keras, request.preprocessing or "none")
     computed = model.predict(preprocess(pixels.astype(np.float32)), batch_size=8, verbose=0)
     computed = computed.reshape(len(computed), -1)
-    lengths = np.linalg.norm(kept, axis=1) * np.linalg.norm(computed, axis=1)
-    cosines = np.einsum("ij,ij->i", kept, computed) / lengths
     return {
         "images": len(kept),
         "largest_difference": float(np.abs(kept - computed).max()),
         "largest_feature": float(np.abs(computed).max()),
-        "least_cosine": float(cosines.min()),
+        "least_cosine": float(cosine_similarities(kept, computed).min()),
     }
 
 

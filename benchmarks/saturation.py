@@ -24,6 +24,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.onnx_graph import graph_of, write_model
+from engine.parity import cosine_similarities, relative_error
 from engine.preprocessing import PREPROCESSINGS
 from engine.quantization import quantize
 from engine.saturation import FULL_LEVELS, REDUCED_LEVELS, weight_levels
@@ -87,9 +88,9 @@ def compare(emulator: str, cpu: str) -> dict[str, Any]:
                     "weights": weights,
                     "levels": levels,
                     "equal": float((one == other).mean()),
-                    "difference": float(np.linalg.norm(other - one) / np.linalg.norm(one)),
-                    "cosine_here": _cosine(one, fp32),
-                    "cosine_emulated": _cosine(other, fp32),
+                    "difference": relative_error(one, other),
+                    "cosine_here": float(cosine_similarities(one, fp32).mean()),
+                    "cosine_emulated": float(cosine_similarities(other, fp32).mean()),
                 }
             )
     levels_of = {"here": int(here["levels"]), "emulated": int(there["levels"])}
@@ -168,11 +169,6 @@ def _run_all(folder: Path) -> Mapping[str, np.ndarray]:
 def _features(folder: Path) -> Mapping[str, np.ndarray]:
     with np.load(folder / "features.npz") as arrays:
         return dict(arrays)
-
-
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-    return float(((one * other).sum(axis=1) / lengths).mean())
 
 
 if __name__ == "__main__":

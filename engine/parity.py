@@ -74,6 +74,24 @@ class Parity:
         return cls(**{**values, "head": head})
 
 
+def cosine_similarities(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the cosine of each two vectors, float64 (N,), of float32 (N, D) twice.
+
+    Two equal vectors have 1, of zeros too; one of zeros and another have 0.
+    """
+    wide, narrow = one.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
+    dots = np.einsum("ij,ij->i", wide, narrow)
+    same = (one == other).all(axis=1)
+    return np.where(same, 1.0, dots / np.where(lengths > 0, lengths, 1.0))
+
+
+def relative_error(expected: np.ndarray, got: np.ndarray) -> float:
+    """Return |got - expected| / |expected| over all of two arrays."""
+    wide = expected.astype(np.float64)
+    return float(np.linalg.norm(got - wide)) / (float(np.linalg.norm(wide)) or 1.0)
+
+
 def measure_parity(
     fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray, *, rates: tuple[float, float]
 ) -> Parity:
@@ -81,18 +99,13 @@ def measure_parity(
 
     labels: int64 (N,), -1 for none. rates: images a second, fp32 and int8.
     """
-    wide, narrow = fp32.astype(np.float64), int8.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
-    dots = np.einsum("ij,ij->i", wide, narrow)
-    same = (fp32 == int8).all(axis=1)  # also two vectors of zeros
-    cosines = np.where(same, 1.0, dots / np.where(lengths > 0, lengths, 1.0))
-    size = float(np.linalg.norm(wide))
+    cosines = cosine_similarities(fp32, int8)
     return Parity(
         images=len(fp32),
         cosine_mean=float(cosines.mean()),
         cosine_p1=float(np.percentile(cosines, 1)),
         cosine_min=float(cosines.min()),
-        relative_error=float(np.linalg.norm(narrow - wide)) / (size or 1.0),
+        relative_error=relative_error(fp32, int8),
         head=_agreement(fp32, int8, labels),
         fp32_rate=rates[0],
         int8_rate=rates[1],
