@@ -26,10 +26,12 @@ from cache.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbone_options import add_backbone_options
-from engine.calibration_images import CALIBRATION, calibration_pixels
+from engine.calibration_images import CALIBRATION, Images, calibration_pixels
 from engine.dataset import load_dataset, split
 from engine.feature_rows import LoadedRows
+from engine.images import DECODE_RULE
 from engine.model_store import exported_model, request_from
+from engine.parity import cosine_similarities
 from engine.regularised import fit_regularised
 from engine.sessions import available_cores, run_over, session
 from engine.sources import open_source
@@ -121,14 +123,10 @@ def _pixels(source: str, space: Space) -> np.ndarray:
     """Return the images that the model was calibrated on, uint8 (N, H, W, 3)."""
     size = (int(space.description["height"]), int(space.description["width"]))
     with open_source(source) as opened:
-        found = calibration_pixels(
-            opened,
-            opened.samples,
-            size=size,
-            interpolation=_INTERPOLATION,
-            seed=0,
-            threads=available_cores(),
+        images = Images(
+            opened, opened.samples, _INTERPOLATION, DECODE_RULE, seed=0, threads=available_cores()
         )
+        found = calibration_pixels(images, size)
     assert found is not None
     return found.calibration
 
@@ -188,8 +186,7 @@ def _features(fp32: Path, int8: Path, seeds: int, calibrated: np.ndarray) -> dic
     indexes = [space.index() for space in spaces]
     dataset = load_dataset(spaces[0], indexes[0])
     wide, narrow = (index.read(dataset.digests) for index in indexes)
-    lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
-    cosines = np.einsum("ij,ij->i", wide, narrow, dtype=np.float64) / np.maximum(lengths, 1e-30)
+    cosines = cosine_similarities(wide, narrow)
     accuracies = [
         [_accuracy(features, dataset.labels, seed) for seed in range(seeds)]
         for features in (wide, narrow)

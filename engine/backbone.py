@@ -10,6 +10,7 @@ import numpy as np
 
 from cache.failures import Failure
 from engine.digests import file_sha256
+from engine.sessions import session
 
 # Key of the JSON that an exported model carries in its metadata.
 METADATA_KEY = "onceover"
@@ -46,11 +47,15 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """An exported backbone on disk, with the SHA-256 of its bytes."""
+    """An exported backbone on disk, with the SHA-256 of its bytes.
+
+    remedy: what to do about one that is damaged.
+    """
 
     path: Path
     sha256: str
     description: ModelDescription
+    remedy: str = "delete its folder and run again to make it anew"
 
 
 def feature_space(
@@ -75,6 +80,29 @@ def read_description(path: Path, model: Path) -> ModelFile:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
 
 
+def check_model(model: ModelFile) -> None:
+    """Check what is to be run: its bytes and, where it is int8, its form and this CPU's sums.
+
+    Raises:
+        Failure: it is damaged, it is not of a form that Onceover writes, or this CPU does not run
+            it exactly.
+    """
+    try:
+        intact = file_sha256(model.path) == model.sha256
+    except FileNotFoundError:
+        intact = False
+    if not intact:
+        raise Failure(
+            f"{model.path} is damaged: it does not match its recorded SHA-256; {model.remedy}"
+        )
+    if model.description.quantization is not None:
+        from engine.onnx_files import refuse_foreign  # imports onnx, which fp32 does without
+        from engine.saturation import refuse_saturation
+
+        refuse_saturation(model.path, model.description.quantization)
+        refuse_foreign(model.path)
+
+
 class Backbone:
     """An ONNX Runtime session from pixels to features.
 
@@ -85,18 +113,8 @@ class Backbone:
     """
 
     def __init__(self, model: ModelFile) -> None:
-        """Load a model; Failure if its bytes are not those that were exported."""
-        from engine.sessions import session
-
-        try:
-            intact = file_sha256(model.path) == model.sha256
-        except FileNotFoundError:
-            intact = False
-        if not intact:
-            raise Failure(
-                f"{model.path} does not match its recorded SHA-256; "
-                "delete its folder and run again to make it anew"
-            )
+        """Load a model; Failure if it may not be run, see `check_model`."""
+        check_model(model)
         self.description = model.description
         self._session = session(model.path)
 

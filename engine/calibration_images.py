@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from engine.loading import Loader
-from engine.quantizing import QuantizationPixels
+from engine.loading import Loader, none_cached
+from engine.quantization_pixels import QuantizationPixels
 from engine.sampling import interleave
 from engine.sources import Sample, Source
 
@@ -20,31 +22,43 @@ LEAST = 16
 _SPARE = 64
 
 
-def calibration_pixels(
-    source: Source,
-    samples: Sequence[Sample],
-    *,
-    size: tuple[int, int],
-    interpolation: str,
-    seed: int,
-    threads: int,
-) -> QuantizationPixels | None:
+@dataclass(frozen=True)
+class Images:
+    """Where calibration images come from, and how they are decoded.
+
+    seed: of the choice. threads: how many decode.
+    """
+
+    source: Source
+    samples: Sequence[Sample]
+    interpolation: str
+    decode_rule: str
+    seed: int
+    threads: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a feature space."""
+        return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
+
+
+def calibration_pixels(images: Images, size: tuple[int, int]) -> QuantizationPixels | None:
     """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
 
-    The same images, seed and decoding give the same pixels, in whatever order `samples` are.
+    The same images, seed and decoding give the same pixels, in whatever order the samples are.
     size: (height, width).
     """
     # By path first: an archive gives the images that its folder gives, in whatever order it comes.
-    by_path = sorted(samples, key=lambda sample: sample.path)
-    order = interleave(by_path, seed)[: CALIBRATION + HELD_OUT + _SPARE]
+    by_path = sorted(images.samples, key=lambda sample: sample.path)
+    order = interleave(by_path, images.seed)[: CALIBRATION + HELD_OUT + _SPARE]
     chosen = set(order)
     # A packed archive can be read in its own order alone.
-    reading = [s for s in samples if s in chosen] if source.sequential else order
-    loader = Loader(source, _none_cached, size, interpolation)
-    with ThreadPoolExecutor(threads, thread_name_prefix="calibration") as pool:
+    reading = [s for s in images.samples if s in chosen] if images.source.sequential else order
+    loader = Loader(images.source, none_cached, size, images.interpolation)
+    with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
         loaded = {
             item.sample: item
-            for item in loader.load(reading, pool, 4 * threads, threading.Event())
+            for item in loader.load(reading, pool, 4 * images.threads, threading.Event())
             if item.pixels is not None
         }
     distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
@@ -57,7 +71,3 @@ def calibration_pixels(
     numbers = np.array([-1 if label is None else codes[label] for label in labels])
     calibrated = min(CALIBRATION, len(kept) // 2)
     return QuantizationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])
-
-
-def _none_cached(digests: np.ndarray) -> np.ndarray:
-    return np.zeros(len(digests), bool)

@@ -10,9 +10,9 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import UsageFailure
 from cache.files import publish, temporary
-from engine.backbone import METADATA_KEY, ModelFile
+from engine.backbone import METADATA_KEY, ModelFile, check_model
 from engine.digests import file_sha256
 from engine.head import Head
 
@@ -34,17 +34,13 @@ def export_classifier(head: Head, model: ModelFile, path: Path) -> dict[str, Any
     model: the backbone that the head was trained on, of any precision.
 
     Raises:
-        Failure: the backbone's bytes are not those that were exported.
+        Failure: the backbone's file may not be used, see `check_model`.
         UsageFailure: there is no folder to write in.
         OSError: it could not be written.
     """
     if not path.parent.is_dir():
         raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
-    if file_sha256(model.path) != model.sha256:
-        raise Failure(
-            f"{model.path} does not match its recorded SHA-256; "
-            "delete its folder and run again to make it anew"
-        )
+    check_model(model)
     network = onnx.load(model.path)
     _attach(network, head)
     record = {

@@ -12,7 +12,7 @@ import numpy as np
 from engine.backbone import Backbone
 from engine.head import Head
 from engine.inputs import inputs
-from engine.loading import Loaded, Loader
+from engine.loading import Loaded, Loader, none_cached
 from engine.progress import progress
 from engine.sources import Source
 
@@ -88,7 +88,7 @@ class Classifier:
     ) -> Iterator[Prediction]:
         model = self.backbone.description
         interpolation = self.head.description["interpolation"]
-        loader = Loader(source, _none_cached, (model.height, model.width), interpolation)
+        loader = Loader(source, none_cached, (model.height, model.width), interpolation)
         loaded = loader.load(source.samples, pool, 2 * self.threads * self.batch_size, stop)
         under_way: deque[tuple[list[_Named], Future[np.ndarray] | None]] = deque()
 
@@ -110,10 +110,6 @@ class Classifier:
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
         return self.head.probabilities(self.backbone.features(pixels))
-
-
-def _none_cached(digests: np.ndarray) -> np.ndarray:
-    return np.zeros(len(digests), bool)
 
 
 def _batches(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:

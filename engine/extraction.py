@@ -8,10 +8,11 @@ from typing import Any
 
 from cache.store import FeatureCache, Space
 from engine.backbone import Backbone, ModelDescription
+from engine.calibration_images import Images
 from engine.images import DECODE_RULE
 from engine.model_store import BackboneRequest, exported_model
 from engine.pipeline import Tally, run_pass
-from engine.precision import Images, choose_precision
+from engine.precision import choose_precision
 from engine.progress import progress
 from engine.sampling import interleave, select
 from engine.sessions import BATCH_SIZE, available_cores

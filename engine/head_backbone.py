@@ -14,6 +14,7 @@ from engine.architectures import ARCHITECTURES
 from engine.backbone import ModelDescription, ModelFile, feature_space, read_description
 from engine.head import Head
 from engine.images import DECODE_RULE, INTERPOLATIONS
+from engine.int8_models import MODEL_NAME, int8_model
 from engine.model_store import BackboneRequest, backbone_request, exported_model, store_folder
 
 
@@ -102,9 +103,7 @@ def _models_in_caches(head: Head, folder: Path, cache: str | None) -> Iterator[M
     places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
     for place in places:
         space = place / "spaces" / head.space
-        if (space / "model.onnx").exists():
-            from engine.int8_models import int8_model  # it imports onnx, which fp32 does without
-
+        if (space / MODEL_NAME).exists():
             yield int8_model(Space.open(space))
 
 

@@ -5,14 +5,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import UsageFailure
 from cache.files import publish, temporary
 from engine.backbone import ModelFile
-from engine.calibration_images import LEAST, calibration_pixels
+from engine.calibration_images import Images
+from engine.images import DECODE_RULE
+from engine.int8_making import make_int8
 from engine.int8_models import int8_description
 from engine.model_store import BackboneRequest, exported_model
-from engine.precision import objections_to
-from engine.quantizing import quantize_in_child
 from engine.sessions import available_cores
 from engine.sources import open_source
 
@@ -40,25 +40,16 @@ def export_int8(
     model = exported_model(request, say)
     if model.description.precision != "fp32":
         raise UsageFailure(f"{request.backbone} is int8 already; give its fp32 file")
-    with open_source(source) as opened:
-        pixels = calibration_pixels(
-            opened,
-            opened.samples,
-            size=(model.description.height, model.description.width),
-            interpolation=interpolation,
-            seed=0,
-            threads=available_cores(),
+    with open_source(source) as opened, tempfile.TemporaryDirectory() as folder:
+        images = Images(
+            opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
         )
-    if pixels is None:
-        raise Failure(f"int8 needs {LEAST} different images to calibrate on; {source} has fewer")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "int8.onnx"
-        quantized = quantize_in_child(model.path, pixels, file)
-        objections = objections_to(quantized.parity)
-        say(quantized.parity.summary())
-        chosen = ModelFile(file, quantized.sha256, int8_description(model.description, quantized))
-        if objections and not wanted:
-            say(f"fp32, for int8 was measured and left: {'; '.join(objections)}")
+        made = make_int8(model, images, Path(folder), say)
+        say(made.quantized.parity.summary())
+        description = int8_description(model.description, made.quantized)
+        chosen = ModelFile(made.file, made.quantized.sha256, description)
+        if made.objections and not wanted:
+            say(f"fp32, for int8 was measured and left: {'; '.join(made.objections)}")
             chosen = model
         with temporary(path.parent) as unfinished:
             shutil.copyfile(chosen.path, unfinished)

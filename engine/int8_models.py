@@ -8,30 +8,26 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
-
-import onnx
-from google.protobuf.message import DecodeError
+from typing import TYPE_CHECKING, Any
 
 from cache.failures import Failure
 from cache.files import publish, temporary
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbone import ModelDescription, ModelFile, feature_space
-from engine.digests import file_sha256
-from engine.onnx_files import weights_elsewhere
-from engine.quantizing import Quantized
-from engine.saturation import weight_levels
+
+if TYPE_CHECKING:  # it imports onnx, which a cache that has its model does without
+    from engine.quantizing import Quantized
 
 MODEL_NAME = "model.onnx"
 
-_ADVICE = (
+_REMEDY = (
     "the features are kept, but no more can be added to them: put a copy of the model back, "
     "or extract with another --cache"
 )
 
 
-def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescription:
+def int8_description(fp32: ModelDescription, quantized: "Quantized") -> ModelDescription:
     """Return what an int8 model says about itself."""
     return replace(
         fp32,
@@ -43,7 +39,7 @@ def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescr
 def keep_int8_model(
     cache: FeatureCache,
     fp32: ModelFile,
-    quantized: Quantized,
+    quantized: "Quantized",
     file: Path,
     identity: Mapping[str, Any],
 ) -> tuple[ModelFile, Space]:
@@ -58,7 +54,7 @@ def keep_int8_model(
         shutil.copyfile(file, unfinished)
         publish(unfinished, final)
     space.write_note("parity", quantized.payload())
-    return ModelFile(final, quantized.sha256, description), space
+    return ModelFile(final, quantized.sha256, description, _REMEDY), space
 
 
 def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]:
@@ -73,45 +69,23 @@ def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]
 
 
 def int8_model(space: Space) -> ModelFile:
-    """Return the int8 model of a space, its bytes checked.
+    """Return the int8 model of a space; `Backbone` checks it when something is to be computed.
 
     Raises:
-        Failure: the space has none, it is damaged, this CPU cannot run it exactly, or it is not of
-            a form that Onceover writes, which is refused.
+        Failure: the space has none, does not describe it, or has a link in its place.
     """
     path = space.path / MODEL_NAME
     if path.is_symlink():
         raise Failure(f"{path} is a link, which is refused; put the model itself in its place")
     if not path.is_file():
-        raise Failure(f"the space {space.id} has lost its model; {_ADVICE}")
+        raise Failure(f"the space {space.id} has lost its model; {_REMEDY}")
     known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
     try:
         values = {name: space.description[name] for name in known}
-        levels, sha256 = int(values["quantization"]["levels"]), values["quantization"]["model"]
+        sha256, levels = (values["quantization"][name] for name in ("model", "levels"))
+        if not isinstance(levels, int):
+            raise TypeError(levels)
         description = ModelDescription(**values, provenance={})
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"the space {space.id} does not say which model it has") from error
-    if file_sha256(path) != sha256:
-        raise Failure(f"{path} is damaged: it is not the model of its space; {_ADVICE}")
-    if levels > (possible := weight_levels()):
-        raise Failure(
-            f"the int8 model of this cache has weights up to {levels}, with which this CPU's sums "
-            f"saturate (it takes {possible}); extract on the machine that it is from, or with "
-            "another --cache"
-        )
-    _refuse_other_files(path)
-    return ModelFile(path, sha256, description)
-
-
-def _refuse_other_files(path: Path) -> None:
-    """Raise Failure for a model that a stranger wrote, though its space names it."""
-    try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except DecodeError as error:
-        raise Failure(f"{path} is not an ONNX model; it is refused") from error
-    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
-    inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
-    if inner or model.functions or model.graph.sparse_initializer:
-        raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
-    if weights_elsewhere(model.graph):
-        raise Failure(f"{path} keeps weights in other files, which is refused")
+    return ModelFile(path, sha256, description, _REMEDY)

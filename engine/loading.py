@@ -94,3 +94,8 @@ class Loader:
                 reason = rejected.reason
         decoded = time.perf_counter()
         return Loaded(sample, digest, pixels, reason, read - started, decoded - read)
+
+
+def none_cached(digests: np.ndarray) -> np.ndarray:
+    """Return, for a `Loader` that is to decode every image, that none of the digests is cached."""
+    return np.zeros(len(digests), bool)

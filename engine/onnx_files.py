@@ -38,6 +38,23 @@ def weights_elsewhere(graph: onnx.GraphProto) -> bool:
     return any(map(onnx.external_data_helper.uses_external_data, _tensors(graph)))
 
 
+def refuse_foreign(path: Path) -> None:
+    """Raise Failure for an ONNX file of a form that Onceover does not write.
+
+    A cache may bring the file of a stranger, who names its SHA-256 too.
+    """
+    try:
+        model = onnx.load(path, format="protobuf", load_external_data=False)
+    except DecodeError as error:
+        raise Failure(f"{path} is not an ONNX model; it is refused") from error
+    attributes = [attribute for node in model.graph.node for attribute in node.attribute]
+    inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
+    if inner or model.functions or model.graph.sparse_initializer:
+        raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
+    if weights_elsewhere(model.graph):
+        raise Failure(f"{path} keeps weights in other files, which is refused")
+
+
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     """Yield the constants of a graph, those of its nodes and of the graphs inside them too."""
     yield from graph.initializer

@@ -1,45 +1,22 @@
 """fp32 or int8: what was asked for, what the cache has, or what pays and holds by measurement."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbone import ModelFile, feature_space
-from engine.calibration_images import LEAST, calibration_pixels
+from engine.calibration_images import LEAST, Images
 from engine.int8_models import int8_model, int8_spaces, keep_int8_model
-from engine.parity import Parity
-from engine.quantizing import QuantizationPixels, quantize_in_child
-from engine.sources import Sample, Source
 
-# What `auto` asks of int8, see docs/decisions/050.
+# Of fewer images `auto` makes no int8 model, see docs/decisions/050.
 MIN_IMAGES = 512
-MIN_GAIN = 1.3
-MIN_COSINE_MEAN, MIN_COSINE_P1 = 0.99, 0.97
-MAX_ACCURACY_LOSS = 0.02
 
 # The note on an fp32 space that auto has decided for.
 _NOTE = "precision"
-
-
-@dataclass(frozen=True)
-class Images:
-    """Where calibration images come from, and how they are decoded."""
-
-    source: Source
-    samples: Sequence[Sample]
-    interpolation: str
-    decode_rule: str
-    seed: int
-    threads: int
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it is part of a feature space."""
-        return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
 
 
 @dataclass(frozen=True)
@@ -90,64 +67,27 @@ def _measured(
     asked: str, model: ModelFile, cache: FeatureCache, images: Images, say: Callable[[str], None]
 ) -> Choice:
     """Make the int8 model, and take it if it was asked for or if it pays and holds."""
-    size = (model.description.height, model.description.width)
-    pixels = calibration_pixels(
-        images.source,
-        images.samples,
-        size=size,
-        interpolation=images.interpolation,
-        seed=images.seed,
-        threads=images.threads,
-    )
-    if pixels is None and asked == "auto":
-        reason = f"fewer than {LEAST} different images to calibrate int8 on"
-        return Choice(
-            model, _space(cache, feature_space(model.description, **images.identity)), reason
-        )
-    if pixels is None:
-        raise Failure(
-            f"int8 needs {LEAST} different images to calibrate on; add some, or give "
-            "--precision fp32"
-        )
-    say(
-        f"calibrating int8 on {len(pixels.calibration)} images and comparing it with fp32 on "
-        f"{len(pixels.held_out)} others, once for this cache; "
-        f"takes about as long as {_cost(pixels)} images"
-    )
+    from engine.int8_making import TooFewImages, make_int8  # imports onnx, which little else needs
+
+    fp32 = feature_space(model.description, **images.identity)
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "int8.onnx"
-        quantized = quantize_in_child(model.path, pixels, file)
-        objections = objections_to(quantized.parity)
+        try:
+            made = make_int8(model, images, Path(folder), say)
+        except TooFewImages:
+            if asked == "int8":
+                raise
+            reason = f"fewer than {LEAST} different images to calibrate int8 on"
+            return Choice(model, _space(cache, fp32), reason)
+        objections = "; ".join(made.objections)
         if asked == "int8" or not objections:
-            kept, space = keep_int8_model(cache, model, quantized, file, images.identity)
+            kept, space = keep_int8_model(cache, model, made.quantized, made.file, images.identity)
             if objections:
-                say(f"note: auto would not have chosen int8: {'; '.join(objections)}")
-            return Choice(kept, space, quantized.parity.summary())
-    space = _space(cache, feature_space(model.description, **images.identity))
-    reason = f"int8 was measured and left: {'; '.join(objections)}"
-    space.write_note(_NOTE, {**quantized.payload(), "reason": reason, "summary": reason})
+                say(f"note: auto would not have chosen int8: {objections}")
+            return Choice(kept, space, made.quantized.parity.summary())
+    space = _space(cache, fp32)
+    reason = f"int8 was measured and left: {objections}"
+    space.write_note(_NOTE, {**made.quantized.payload(), "reason": reason, "summary": reason})
     return Choice(model, space, reason)
-
-
-def _cost(pixels: QuantizationPixels) -> int:
-    """Return how many fp32 passes the calibration and the comparison are worth, about."""
-    return len(pixels.calibration) + round(1.3 * len(pixels.held_out))
-
-
-def objections_to(parity: Parity) -> list[str]:
-    """Return what speaks against int8 by the thresholds of `auto`; nothing if it may be taken."""
-    found = []
-    if parity.gain < MIN_GAIN:
-        found.append(f"{parity.gain:.2f} times as fast is below {MIN_GAIN}")
-    if parity.cosine_mean < MIN_COSINE_MEAN:
-        found.append(f"mean cosine {parity.cosine_mean:.4f} is below {MIN_COSINE_MEAN}")
-    if parity.cosine_p1 < MIN_COSINE_P1:
-        found.append(
-            f"1st percentile of the cosine {parity.cosine_p1:.4f} is below {MIN_COSINE_P1}"
-        )
-    if parity.head is not None and parity.head.fp32 - parity.head.int8 > MAX_ACCURACY_LOSS:
-        found.append(f"head accuracy {parity.head.int8:.4f} instead of {parity.head.fp32:.4f}")
-    return found
 
 
 def _space(cache: FeatureCache, description: Mapping[str, Any]) -> Space:

@@ -4,9 +4,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 # Seconds between two lines where stderr is not a terminal.
 LINE_INTERVAL = 30.0
@@ -60,6 +61,8 @@ def progress(total: int, unit: str = "image", *, quiet: bool = False) -> Iterato
     if quiet:
         yield _Silent()
     elif sys.stderr.isatty():
+        from tqdm import tqdm  # takes longer to import than lines to print
+
         with tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, smoothing=0.1) as bar:
             yield _Bar(bar)
     else:

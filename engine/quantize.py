@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.quanti
 def _quantize(arguments: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
-    from engine.quantizing import quantize_file, read_pixels
+    from engine.quantization_pixels import read_pixels
+    from engine.quantizing import quantize_file
 
     pixels = read_pixels(Path(arguments.pixels))
     result = quantize_file(Path(arguments.model), pixels, Path(arguments.out))

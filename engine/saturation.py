@@ -1,8 +1,13 @@
 """Whether this CPU's 8-bit products keep their sums."""
 
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 from onnx import TensorProto, helper
 
+from cache.failures import Failure
 from engine.sessions import session
 
 # The largest magnitudes of int8 weights. Before VNNI, x86 adds two products of uint8 and int8 in
@@ -33,3 +38,19 @@ def weight_levels() -> int:
     (sums,) = session(model.SerializeToString()).run(["sums"], {"pixels": pixels})
     exact = bool((sums == 255 * FULL_LEVELS * _INNER).all())
     return FULL_LEVELS if exact else REDUCED_LEVELS
+
+
+def refuse_saturation(model: Path, quantization: Mapping[str, Any]) -> None:
+    """Raise Failure if this CPU does not multiply the weights of an int8 model exactly.
+
+    quantization: what the model's description says, see `engine.backbone.ModelDescription`.
+    """
+    levels = quantization.get("levels")
+    if not isinstance(levels, int):
+        raise Failure(f"{model} does not say how large its int8 weights are; it is refused")
+    if levels > (possible := weight_levels()):
+        raise Failure(
+            f"the int8 model {model} has weights up to {levels}, with which this CPU's sums "
+            f"saturate (it takes {possible}); extract on the machine that it is from, or make one "
+            "here, in another --cache"
+        )

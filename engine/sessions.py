@@ -4,9 +4,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import onnxruntime
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 # Images a run: larger ones are no faster (the cores are busy with four), but need more memory.
 BATCH_SIZE = 4
@@ -23,8 +26,10 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def session(model: Path | bytes) -> onnxruntime.InferenceSession:
+def session(model: Path | bytes) -> "onnxruntime.InferenceSession":
     """Load a model for runs of one thread each; several threads may run it at once."""
+    import onnxruntime  # a run that finds everything cached does without
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -38,7 +43,7 @@ def session(model: Path | bytes) -> onnxruntime.InferenceSession:
 
 
 def run_over(
-    runner: onnxruntime.InferenceSession,
+    runner: "onnxruntime.InferenceSession",
     pixels: np.ndarray,
     outputs: Sequence[str],
 ) -> list[list[np.ndarray]]:

@@ -7,8 +7,8 @@ import pytest
 from conftest import write_pictures
 
 import engine.calibration_images
-from engine.calibration_images import calibration_pixels
-from engine.images import decode
+from engine.calibration_images import Images, calibration_pixels
+from engine.images import DECODE_RULE, decode
 from engine.sampling import interleave
 from engine.sources import open_source
 
@@ -23,14 +23,8 @@ def few(monkeypatch):
 
 def pixels_of(path, seed=0, threads=2, size=SIZE):
     with open_source(path) as source:
-        return calibration_pixels(
-            source,
-            source.samples,
-            size=size,
-            interpolation="bilinear",
-            seed=seed,
-            threads=threads,
-        )
+        images = Images(source, source.samples, "bilinear", DECODE_RULE, seed, threads)
+        return calibration_pixels(images, size)
 
 
 def as_bytes(found):
@@ -55,9 +49,7 @@ def test_they_are_the_first_of_the_order_that_is_extracted(tmp_path):
 def test_the_order_of_the_samples_does_not_matter(tmp_path):
     with open_source(write_pictures(tmp_path / "p", 20)) as source:
         both = [
-            calibration_pixels(
-                source, samples, size=SIZE, interpolation="bilinear", seed=0, threads=2
-            )
+            calibration_pixels(Images(source, samples, "bilinear", DECODE_RULE, 0, 2), SIZE)
             for samples in (source.samples, interleave(source.samples, 3))
         ]
     assert as_bytes(both[0]) == as_bytes(both[1])

@@ -49,6 +49,22 @@ def test_no_tensorflow_from_images_to_labels(tmp_path, pictures, tiny_backbone):
     assert out.endswith("codes [0, 0, 0]\nheavy []\n")
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_run_that_finds_everything_cached_imports_no_runtime(
+    tmp_path, pictures, tiny_backbone, precision
+):
+    options = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--quiet"]
+    options += ["--precision", precision, "--cache", str(tmp_path / "cache")]
+    job = ["extract", str(pictures), *options]
+    assert main(job) == 0
+    out = python(
+        "import sys\nfrom engine.__main__ import main\n"
+        f"print('code', main({job}))\n"
+        "print('heavy', sorted({'onnx', 'onnxruntime', 'tqdm'} & sys.modules.keys()))"
+    )
+    assert out.endswith("code 0\nheavy []\n")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_module_is_a_command_of_its_own(name):
     module = COMMANDS[name][0].removesuffix(".__main__")

@@ -10,16 +10,17 @@ import pytest
 from conftest import write_pictures, write_tiny_backbone
 from onnx import TensorProto, helper
 
-import engine.int8_models
+import engine.int8_making
 import engine.precision
+import engine.saturation
 from cache.__main__ import main as cache_command
 from cache.record import write_record
 from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
 from engine.digests import file_sha256
+from engine.int8_making import objections_to
 from engine.int8_models import MODEL_NAME
 from engine.parity import Agreement, Parity
-from engine.precision import objections_to
 from engine.quantizing import quantize_file
 
 GOOD = Parity(20, 0.999, 0.99, 0.98, 0.02, Agreement(20, 1.0, 1.0, 1.0), 10.0, 30.0)
@@ -78,7 +79,7 @@ def in_process(monkeypatch):
         calls.append(path)
         return quantize_file(path, pixels, out)
 
-    monkeypatch.setattr(engine.precision, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", quantize)
     return calls
 
 
@@ -121,7 +122,7 @@ def test_int8_has_a_space_of_its_own_with_its_model_and_parity(made, run, pictur
 
 @pytest.mark.parametrize("asked", ["int8", "auto"])
 def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, asked, monkeypatch):
-    monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", forbidden)
     result = run(pictures, cache, "--precision", asked)
     assert (result["precision"], result["computed"], result["hits"]) == ("int8", 0, 24)
     assert result["precision_reason"].startswith("cosine to fp32 1.0000 mean")
@@ -129,7 +130,7 @@ def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, 
 
 
 def test_a_copied_cache_is_extended_with_the_same_model(cache, made, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, cache)
     assert (result["precision"], result["computed"]) == ("int8", 6)
@@ -157,7 +158,7 @@ def test_another_backbone_does_not_take_the_model(cache, run, pictures, tmp_path
 
 
 def test_auto_stays_with_fp32_where_int8_does_not_pay(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", forbidden)
     result = run(pictures, tmp_path / "cache")
     assert result["precision"] == "fp32"
     assert result["precision_reason"] == "int8 pays from 512 images on"
@@ -186,7 +187,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(
         return replace(quantize_file(*arguments), parity=measured)
 
     monkeypatch.setattr(engine.precision, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", quantize)
     cache = tmp_path / "cache"
     result = run(pictures, cache)
     assert (result["precision"], result["computed"]) == ("fp32", 24)
@@ -195,7 +196,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(
     assert not (space.path / MODEL_NAME).exists()
     assert space.notes()["precision"]["reason"] == result["precision_reason"]
     assert space.notes()["precision"]["parity"]["cosine_mean"] == measured.cosine_mean
-    monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", forbidden)
     again = run(pictures, cache)
     assert (again["precision"], again["computed"]) == ("fp32", 0)
     assert again["precision_reason"] == result["precision_reason"]
@@ -208,7 +209,7 @@ def test_auto_takes_int8_by_measurement(run, pictures, tmp_path, monkeypatch):
     assert objections_to(GOOD) == []
     assert objections_to(replace(GOOD, head=None)) == []
     monkeypatch.setattr(engine.precision, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", quantize)
     result = run(pictures, tmp_path / "cache")
     assert (result["precision"], result["precision_reason"]) == ("int8", GOOD.summary())
 
@@ -221,12 +222,12 @@ def test_int8_that_was_asked_for_is_taken_whatever_is_measured(
     def quantize(*arguments):
         return replace(quantize_file(*arguments), parity=bad)
 
-    monkeypatch.setattr(engine.precision, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", quantize)
     own = ["--backbone", str(tiny_backbone), "--preprocessing", "caffe", "--precision", "int8"]
     assert extract.main([str(pictures), "--cache", str(tmp_path / "cache"), *own]) == 0
     said = capsys.readouterr().err
     assert "note: auto would not have chosen int8: mean cosine 0.5000 is below 0.99" in said
-    assert "once for this cache" in said
+    assert "calibrating int8, once, on 12 images" in said
     assert run(pictures, tmp_path / "cache")["precision_reason"] == bad.summary()
 
 
@@ -273,16 +274,16 @@ def test_images_without_labels_have_no_heads_to_compare(run, pictures, tmp_path,
 def test_a_damaged_model_is_refused_and_nothing_is_lost(cache, made, run, pictures, tmp_path):
     model = only_space(cache).path / MODEL_NAME
     sound = model.read_bytes()
-    before = sorted(p.relative_to(cache) for p in cache.rglob("*"))
+    parts = sorted(only_space(cache).path.glob("parts/*"))
     more = write_pictures(tmp_path / "more", 2, seed=5)
     for damage in (sound[:-100], sound[:500] + b"x" + sound[501:], b"", b"no model"):
         model.write_bytes(damage)
-        for source in (pictures, more):
-            line = run(source, cache, code=1)
-            assert f"{model} is damaged" in line
-            assert "put a copy of the model back" in line
-            assert "delete" not in line
-    assert sorted(p.relative_to(cache) for p in cache.rglob("*")) == before
+        line = run(more, cache, code=1)
+        assert f"{model} is damaged" in line
+        assert "put a copy of the model back" in line
+        assert "delete" not in line
+        assert run(pictures, cache)["hits"] == 24  # what is cached needs no model
+    assert sorted(only_space(cache).path.glob("parts/*")) == parts
     assert features_of(only_space(cache)).keys() == features_of(only_space(made)).keys()
     model.write_bytes(sound)
     assert run(more, cache)["computed"] == 4
@@ -381,13 +382,17 @@ def test_notes_that_are_none_do_no_harm(cache, run, pictures):
         assert run(pictures, cache)["precision"] == "int8"
 
 
-def test_weights_that_this_cpu_does_not_take_are_refused(cache, run, pictures, monkeypatch):
+def test_weights_that_this_cpu_does_not_take_are_refused(
+    cache, run, pictures, monkeypatch, tmp_path
+):
+    more = write_pictures(tmp_path / "more", 2, seed=5)
     levels = only_space(cache).description["quantization"]["levels"]
-    monkeypatch.setattr(engine.int8_models, "weight_levels", lambda: levels - 1)
-    line = run(pictures, cache, code=1)
+    monkeypatch.setattr(engine.saturation, "weight_levels", lambda: levels - 1)
+    line = run(more, cache, code=1)
     assert f"weights up to {levels}, with which this CPU's sums saturate" in line
-    monkeypatch.setattr(engine.int8_models, "weight_levels", lambda: 127)
-    assert run(pictures, cache)["precision"] == "int8"
+    assert run(pictures, cache)["hits"] == 24  # what is cached needs no sums
+    monkeypatch.setattr(engine.saturation, "weight_levels", lambda: 127)
+    assert run(more, cache)["computed"] == 4
 
 
 @pytest.mark.parametrize("others", [8, 20])
@@ -413,7 +418,7 @@ def test_a_merged_cache_goes_on_with_the_model(cache, made, run, tmp_path, monke
     capsys.readouterr()
     space = only_space(target)
     assert file_sha256(space.path / MODEL_NAME) == space.description["quantization"]["model"]
-    monkeypatch.setattr(engine.precision, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.int8_making, "quantize_in_child", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, target, "--precision", "int8")
     assert (result["space"], result["computed"]) == (only_space(made).id, 6)

@@ -14,14 +14,9 @@ from cache.failures import Failure
 from engine.backbone import METADATA_KEY
 from engine.digests import file_sha256
 from engine.model_store import backbone_request, exported_model
+from engine.quantization_pixels import QuantizationPixels, read_pixels
 from engine.quantize import main
-from engine.quantizing import (
-    QuantizationPixels,
-    Quantized,
-    quantize_file,
-    quantize_in_child,
-    read_pixels,
-)
+from engine.quantizing import Quantized, quantize_file, quantize_in_child
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import engine.calibration_images
-from engine.calibration_images import calibration_pixels
+from engine.calibration_images import Images, calibration_pixels
+from engine.images import DECODE_RULE
 from engine.model_store import backbone_request, exported_model
 from engine.quantizing import quantize_file
 from engine.sampling import select
@@ -33,14 +34,9 @@ def quantized(photographs, tmp_path, monkeypatch):
         monkeypatch.setattr(engine.calibration_images, "HELD_OUT", HELD_OUT)
         model = exported_model(backbone_request(*request), print)
         with open_source(photographs / ARCHIVE) as source:
-            pixels = calibration_pixels(
-                source,
-                select(source.samples, fraction=None, limit_per_class=200, seed=0),
-                size=(model.description.height, model.description.width),
-                interpolation="bilinear",
-                seed=0,
-                threads=2,
-            )
+            samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
+            images = Images(source, samples, "bilinear", DECODE_RULE, 0, 2)
+            pixels = calibration_pixels(images, (model.description.height, model.description.width))
         out = tmp_path / "int8.onnx"
         found = quantize_file(model.path, pixels, out)
         assert (found.calibrated_on, found.parity.images) == (64, HELD_OUT)
