@@ -8,6 +8,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.graph_walk import consumers, operator_set
+from engine.onnx_files import without_weights
 from engine.quantization_plan import Plan, data_inputs
 from engine.sessions import BATCH_SIZE, run_over, session
 
@@ -61,25 +62,20 @@ def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[st
                 )
                 mean.input.append(given[-1].name)
             nodes.append(mean)
-    graph = model.graph
-    before = len(graph.node), len(graph.output), len(graph.initializer)
-    graph.node.extend(nodes)
-    graph.initializer.extend(given)
-    graph.output.extend(
+    watched, weights = without_weights(model)
+    watched.graph.node.extend(nodes)
+    watched.graph.initializer.extend(given)
+    watched.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
     )
-    try:
-        runner = session(model.SerializeToString())
-    finally:
-        del graph.node[before[0] :], graph.output[before[1] :], graph.initializer[before[2] :]
-    batches = run_over(runner, pixels, outputs)
-    weights = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
+    batches = run_over(session(watched.SerializeToString(), weights), pixels, outputs)
+    sizes = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
     found = {name: np.array([batch[n] for batch in batches]) for n, name in enumerate(outputs)}
     return {
         site: Activations(
             float(found[f"{site}/ReduceMin"].min()),
             float(found[f"{site}/ReduceMax"].max()),
-            np.average(found[f"{site}/ReduceMean"].astype(np.float64), axis=0, weights=weights)
+            np.average(found[f"{site}/ReduceMean"].astype(np.float64), axis=0, weights=sizes)
             if site in axes
             else None,
         )

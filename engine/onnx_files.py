@@ -1,12 +1,13 @@
 """ONNX files: strangers' are read as data, ours written without a copy of their weights."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from cache.failures import Failure
 
@@ -14,6 +15,9 @@ from cache.failures import Failure
 _GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 _RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
+
+# Values in a constant from which on it is worth not being copied.
+_LARGE = 1024
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -65,6 +69,36 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from attribute.tensors
             for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
                 yield from _tensors(inner)
+
+
+def without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
+    """Return a copy of a model that only names its larger constants, and those.
+
+    `engine.sessions.session` takes the two: a network of half a gigabyte is not serialised.
+    """
+    bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    graph = model.graph
+    bare.graph.name = graph.name
+    for copied, fields in (
+        (bare.graph.node, graph.node),
+        (bare.graph.input, graph.input),
+        (bare.graph.output, graph.output),
+    ):
+        copied.extend(fields)
+    weights: dict[str, np.ndarray] = {}
+    for constant in graph.initializer:
+        if math.prod(constant.dims) < _LARGE:
+            bare.graph.initializer.append(constant)
+            continue
+        weights[constant.name] = numpy_helper.to_array(constant)
+        named = bare.graph.initializer.add(
+            name=constant.name,
+            data_type=constant.data_type,
+            dims=constant.dims,
+            data_location=TensorProto.EXTERNAL,
+        )
+        named.external_data.add(key="location", value="lent")
+    return bare, weights
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:

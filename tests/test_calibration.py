@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from int8_samples import kernel, model, node, pictures, session_of
 
+import engine.onnx_files
 from engine.calibration import calibrate
 from engine.preprocessing import NETWORK_INPUT
 from engine.quantization_plan import plan_quantization
@@ -28,7 +29,9 @@ def network(opset=17):
 # 7 is no multiple of the batch: its last images count no more than the others.
 @pytest.mark.parametrize("images", [1, 4, 7])
 @pytest.mark.parametrize("opset", [13, 17, 18, 21])
-def test_they_are_those_of_all_images_at_once(opset, images):
+@pytest.mark.parametrize("large", [1, 1024])  # from which size on constants are lent
+def test_they_are_those_of_all_images_at_once(opset, images, large, monkeypatch):
+    monkeypatch.setattr(engine.onnx_files, "_LARGE", large)
     proto, pixels = network(opset), pictures(images)
     before = proto.SerializeToString(deterministic=True)
     plan = plan_quantization(proto.graph)
