@@ -11,75 +11,26 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
-from onnxruntime.quantization.calibrate import create_calibrator
 
 from benchmarks.options import add_source, benchmark_parser, finish, positive
 from benchmarks.photographs import draw
+from benchmarks.quantization_variants import features, most_sensitive, quantized, variants_for
 from benchmarks.record import table
 from benchmarks.tiny import make_tiny_job
 from cache.command import Console, run_command
 from engine.backbone_options import add_backbone_options
-from engine.calibration import Activations, calibrate
 from engine.images import Rejected, decode
 from engine.model_store import exported_model, request_from
-from engine.pixel_input import fold_preprocessing
-from engine.preprocessing import NETWORK_INPUT, Preprocessing, preprocessing_named
-from engine.quantization import integer_form
-from engine.quantization_plan import Plan, plan_quantization
+from engine.parity import cosine_similarities, relative_error
+from engine.preprocessing import preprocessing_named
 from engine.sampling import interleave
-from engine.saturation import FULL_LEVELS, REDUCED_LEVELS
-from engine.sessions import BATCH_SIZE, run_over, session
+from engine.sessions import run_over, session
 from engine.sources import open_source
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to quantise. What differs from the first is what its name says."""
-
-    name: str
-    folded: bool = True
-    corrected: bool = True
-    method: CalibrationMethod | None = None
-    percentile: float | None = None
-    keep: str = ""
-    levels: int = FULL_LEVELS
-
-
-VARIANTS = (
-    Variant("as shipped: MinMax, pixels folded, biases corrected"),
-    Variant("MinMax alone", folded=False, corrected=False),
-    Variant("pixels folded", corrected=False),
-    Variant("biases corrected", folded=False),
-    Variant(
-        "as shipped, percentile 99.999",
-        method=CalibrationMethod.Percentile,
-        percentile=99.999,
-    ),
-    Variant(
-        "as shipped, percentile 99.99",
-        method=CalibrationMethod.Percentile,
-        percentile=99.99,
-    ),
-    Variant(
-        "as shipped, percentile 99.9",
-        method=CalibrationMethod.Percentile,
-        percentile=99.9,
-    ),
-    Variant("as shipped, entropy", method=CalibrationMethod.Entropy),
-    Variant("first three and last convolution float", keep="ends"),
-    Variant("the same, MinMax alone", keep="ends", folded=False, corrected=False),
-    Variant("depthwise convolutions float", keep="depthwise"),
-    Variant("the same, MinMax alone", keep="depthwise", folded=False, corrected=False),
-    Variant("as shipped, 7-bit weights", levels=REDUCED_LEVELS),
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,16 +67,18 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     calibration, others = np.split(pixels, [arguments.calibrate_on])
     preprocessing = preprocessing_named(exported.description.preprocessing)
     fp32 = session(exported.path)
-    expected = _features(fp32, others)
+    expected = features(fp32, others)
+    console.say("how sensitive each layer is")
+    sensitive = most_sensitive(exported.path, preprocessing, calibration)
     runners, results = [fp32], []
-    for variant in VARIANTS:
+    for variant in variants_for(exported.path):
         console.say(variant.name)
-        int8 = quantized(exported.path, preprocessing, calibration, variant)
+        int8 = quantized(exported.path, preprocessing, calibration, variant, sensitive)
         runners.append(session(int8.SerializeToString()))
         results.append(
             {
                 "name": variant.name,
-                **_closeness(expected, _features(runners[-1], others)),
+                **_closeness(expected, features(runners[-1], others)),
             }
         )
     speeds: list[list[float]] = [[] for _ in runners]
@@ -139,90 +92,13 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
         "calibrated_on": len(calibration),
         "compared_on": len(others),
         "fp32_images_per_second": speeds[0],
+        "most_sensitive": sensitive,
         "variants": [
             {**result, "images_per_second": speed}
             for result, speed in zip(results, speeds[1:], strict=True)
         ],
     }
     finish(arguments, console, f"calibration_{backbone}", payload, summary(payload))
-
-
-def quantized(
-    path: Path, preprocessing: Preprocessing, calibration: np.ndarray, variant: Variant
-) -> onnx.ModelProto:
-    """Return the int8 form of an exported fp32 model by a variant."""
-    model = onnx.load(path)
-    folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT) if variant.folded else None
-    plan = plan_quantization(model.graph, _kept(model.graph, variant.keep))
-    activations = calibrate(model, plan, calibration)
-    if variant.method is not None:
-        ranges = _ranges(model, plan, calibration, variant)
-        activations = {
-            site: replace(found, low=ranges[site][0], high=ranges[site][1])
-            if site in ranges
-            else found
-            for site, found in activations.items()
-        }
-    if not variant.corrected:
-        activations = {site: _without_means(found) for site, found in activations.items()}
-    return integer_form(model, plan, activations, folded, levels=variant.levels)
-
-
-def _kept(graph: onnx.GraphProto, keep: str) -> list[str]:
-    """Return the outputs of the convolutions to leave in float."""
-    convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    if keep == "ends":
-        return [node.output[0] for node in [*convolutions[:3], *convolutions[-1:]]]
-    if keep == "depthwise":
-        return [
-            node.output[0]
-            for node in convolutions
-            if any(a.name == "group" and a.i > 1 for a in node.attribute)
-        ]
-    return []
-
-
-def _without_means(found: Activations) -> Activations:
-    return found if found.means is None else replace(found, means=np.zeros_like(found.means))
-
-
-class _Batches(CalibrationDataReader):  # type: ignore[misc]  # ONNX Runtime has no types
-    """Pixels as ONNX Runtime's calibrators read them."""
-
-    def __init__(self, pixels: np.ndarray) -> None:
-        self._rest: Iterator[np.ndarray] = iter(
-            np.split(pixels, range(BATCH_SIZE, len(pixels), BATCH_SIZE))
-        )
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        batch = next(self._rest, None)
-        return None if batch is None else {"images": batch}
-
-
-def _ranges(
-    model: onnx.ModelProto, plan: Plan, calibration: np.ndarray, variant: Variant
-) -> dict[str, tuple[float, float]]:
-    """Return the ranges that a calibrator of ONNX Runtime finds."""
-    options: dict[str, Any] = {"symmetric": False}
-    if variant.percentile is not None:
-        options["percentile"] = variant.percentile
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(model, path)
-        calibrator = create_calibrator(
-            path,
-            None,
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
-            calibrate_method=variant.method,
-            extra_options=options,
-        )
-        calibrator.collect_data(_Batches(calibration))
-        found = calibrator.compute_data()
-    return {
-        site: (float(np.min(data.range_value[0])), float(np.max(data.range_value[1])))
-        for site, data in found.items()
-        if site in plan.sites
-    }
 
 
 def _pixels(location: str, count: int, size: tuple[int, int]) -> np.ndarray:
@@ -238,19 +114,13 @@ def _pixels(location: str, count: int, size: tuple[int, int]) -> np.ndarray:
     return np.stack(found)
 
 
-def _features(runner: Any, pixels: np.ndarray) -> np.ndarray:
-    return np.concatenate([features for (features,) in run_over(runner, pixels, ["features"])])
-
-
 def _closeness(expected: np.ndarray, got: np.ndarray) -> dict[str, float]:
-    wide, narrow = expected.astype(np.float64), got.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1) * np.linalg.norm(narrow, axis=1)
-    cosines = (wide * narrow).sum(axis=1) / lengths
+    cosines = cosine_similarities(expected, got)
     return {
         "cosine_mean": float(cosines.mean()),
         "cosine_p1": float(np.percentile(cosines, 1)),
         "cosine_min": float(cosines.min()),
-        "relative_error": float(np.linalg.norm(narrow - wide) / np.linalg.norm(wide)),
+        "relative_error": relative_error(expected, got),
     }
 
 

@@ -15,10 +15,12 @@ from conftest import write_pictures
 from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
+from int8_samples import kernel, model, node, pictures, session_of
 
 from benchmarks import page, preprocessing
 from benchmarks.agreement import compared
 from benchmarks.chart import warm_seconds
+from benchmarks.equalisation import equalise
 from benchmarks.flops import flops_per_image
 from benchmarks.legs import Legs
 from benchmarks.machine import ROOT, environment, machine, versions
@@ -36,6 +38,7 @@ from engine.dataset import load_dataset
 from engine.export import main as export_main
 from engine.extract import main as extract_main
 from engine.images import decode
+from engine.preprocessing import NETWORK_INPUT
 from engine.sources import open_source
 
 SCRIPTS = sorted(
@@ -334,6 +337,41 @@ def test_committed_comparison_is_of_the_whole_networks():
     assert results["end_to_end"]["trainable_parameters"] == 8_194
     assert all(entry["steps"] >= 5 for entry in results["end_to_end"]["phases"].values())
     assert all(entry["extrapolated"] for entry in results["end_to_end"]["phases"].values())
+
+
+# The ways to quantise.
+
+
+def test_equalisation_leaves_a_network_of_relus_as_it_is():
+    nodes = [
+        node("Conv", f"{NETWORK_INPUT} k0 b0", "a", strides=[2, 2]),
+        node("Relu", "a", "b"),
+        node("MaxPool", "b", "m", kernel_shape=[2, 2]),
+        node("Conv", "m k1", "c", group=8),
+        node("Clip", "c zero", "d"),
+        node("Conv", "d k2", "e"),
+        node("Conv", "d k3", "f"),
+        node("Concat", "e f", "g", axis=1),
+        node("GlobalAveragePool", "g", "h"),
+        node("Flatten", "h", "out"),
+    ]
+    constants = {"k0": kernel(8, 3, 3, 3), "b0": kernel(8, 1, 1, 1).reshape(8)}
+    constants |= {"k1": kernel(8, 1, 3, 3), "k2": kernel(4, 8, 1, 1), "k3": kernel(4, 8, 2, 2)}
+    constants["k0"][3] *= 50
+    constants["k1"][5] = 0
+    constants["k3"] = constants["k3"][:, :, :1, :1].copy()
+    constants["zero"] = np.zeros((), np.float32)
+    network = model(nodes, constants, "out", "torch")
+    (expected,) = session_of(network).run(None, {"images": pictures(3)})
+    equalise(network)
+    kernels = {c.name: onnx.numpy_helper.to_array(c) for c in network.graph.initializer}
+    before = np.abs(kernels["k0"]).max(axis=(1, 2, 3))
+    after = np.abs(kernels["k1"]).max(axis=(1, 2, 3))
+    used = after > 0
+    np.testing.assert_allclose(before[used], after[used], rtol=1e-5)
+    assert np.ptp(np.abs(constants["k0"]).max(axis=(1, 2, 3))) > 1
+    (found,) = session_of(network).run(None, {"images": pictures(3)})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
 
 
 # The commands.
