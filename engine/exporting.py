@@ -133,6 +133,8 @@ def _adopt(
         whole = "classes" in known
         description = None if whole else ModelDescription(**known)
         graph = None if whole else graph_of(model, {}, "features", TensorProto.UINT8)
+        given = None if description is None else description.quantization
+        quantization = None if given is None else dict(given)
     except (ValueError, TypeError, Failure) as error:
         raise Failure(f"{source} does not say what it is, though it says who made it") from error
     if description is None or graph is None:
@@ -147,10 +149,11 @@ def _adopt(
         if asked not in (None, own):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {own}")
     shutil.copyfile(source, path)
-    if description.quantization is not None:
+    if quantization is not None:
         # A file cannot hold its own digest, by which two calibrations are told apart.
-        quantization = {**description.quantization, "model": file_sha256(path)}
-        description = replace(description, quantization=quantization)
+        description = replace(
+            description, quantization={**quantization, "model": file_sha256(path)}
+        )
     return description
 
 

@@ -20,6 +20,9 @@ from engine.preprocessing import NETWORK_INPUT, Preprocessing
 # Goes before each name of the network, so that no name of ours is taken.
 _PREFIX = "network/"
 
+# The first version of the format in which a constant need not be an input too.
+_IR_VERSION = 4
+
 
 @dataclass(frozen=True)
 class Graph:
@@ -96,7 +99,7 @@ def write_model(
     portable optimisations, once and here. `graph` is used up.
 
     Raises:
-        Failure: ONNX Runtime does not take the network.
+        Failure: ONNX Runtime does not take the network, or not what became of it.
     """
     graph = _prefixed(graph)
     _take_pixels(graph, preprocessing)
@@ -116,11 +119,20 @@ def write_model(
     proto.input.extend(inputs)
     model = _folded(graph.model)
     del model.graph.input[1:]
+    model.ir_version = max(model.ir_version, _IR_VERSION)
     helper.set_model_props(model, dict(metadata))
     write_onnx(model, matrices, path)
     graph.weights.clear()
     matrices.clear()
-    onnx.checker.check_model(path)
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise Failure(f"the network is not valid ONNX once exported: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return an error's first line."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _prefixed(graph: Graph) -> Graph:
@@ -149,8 +161,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise Failure(f"ONNX Runtime does not take the network: {reason}") from error
+            raise Failure(f"ONNX Runtime does not take the network: {_reason(error)}") from error
         folded = onnx.load(path)
     # ONNX Runtime lists all operator sets that it knows.
     used = {node.domain for node in folded.graph.node}

@@ -86,7 +86,10 @@ def test_a_file_that_was_exported_here_has_one_layer_and_preprocessing(tiny_back
         export_backbone(request(own.path, None, "caffe"), tmp_path / "x.onnx")
 
 
-@pytest.mark.parametrize("change", ["no JSON", "[]", {"height": 33}, {"features": 25}, {"x": 1}])
+@pytest.mark.parametrize(
+    "change",
+    ["no JSON", "[]", {"height": 33}, {"features": 25}, {"x": 1}, {"quantization": 5}],
+)
 def test_a_file_that_lies_about_itself_is_refused(tiny_backbone, tmp_path, change):
     own = exported(tiny_backbone, tmp_path)
     model = onnx.load(own.path)
@@ -96,6 +99,28 @@ def test_a_file_that_lies_about_itself_is_refused(tiny_backbone, tmp_path, chang
     onnx.save(model, tmp_path / "liar.onnx")
     with pytest.raises(Failure, match=r"liar\.onnx (is not what it says|does not say what it is)"):
         export_backbone(request(tmp_path / "liar.onnx"), tmp_path / "x.onnx")
+
+
+def test_a_file_of_the_third_version_whose_constants_are_inputs_is_exported(tmp_path):
+    weights = np.random.default_rng(0).standard_normal((8, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "k"], ["y"])],
+        "network",
+        [
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 6, 6]),
+            helper.make_tensor_value_info("k", TensorProto.FLOAT, [8, 3, 3, 3]),
+        ],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8, 4, 4])],
+        [numpy_helper.from_array(weights, "k")],
+    )
+    old = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=3)
+    onnx.save(old, tmp_path / "old.onnx")
+    made = export_backbone(request(tmp_path / "old.onnx", None, "none"), tmp_path / "new.onnx")
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 6, 6, 3), dtype=np.uint8)
+    images = pixels.transpose(0, 3, 1, 2).astype(np.float32)
+    (wanted,) = onnxruntime.InferenceSession(tmp_path / "old.onnx").run(None, {"x": images})
+    got = Backbone(made).features(pixels)
+    np.testing.assert_allclose(got, wanted.reshape(2, -1), rtol=1e-4, atol=1e-3)
 
 
 def batch_network(path, nodes, batch, weights=()):
