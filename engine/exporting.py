@@ -18,6 +18,7 @@ from cache.failures import Failure, UsageFailure
 from engine.architectures import ARCHITECTURES
 from engine.backbone import METADATA_KEY, ModelDescription, ModelFile
 from engine.digests import file_sha256
+from engine.local_response import write_out_local_response
 from engine.model_store import BackboneRequest
 from engine.onnx_files import metadata_of, read_onnx
 from engine.onnx_graph import Graph, graph_of, write_model
@@ -91,6 +92,7 @@ def _export_onnx(request: BackboneRequest, source: Path, path: Path) -> ModelDes
     graph = graph_of(model, {}, request.layer)
     identity = {"backbone": "onnx", "weights": file_sha256(source)}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
+    write_out_local_response(graph.model)
     description = _write(graph, identity, graph.output, parameters, request, path, {})
     _check_batches(source, path, description)
     return description

@@ -22,7 +22,7 @@ from engine.digests import file_sha256
 from engine.preprocessing import preprocessing_named
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
-_EXPORTER = 1
+_EXPORTER = 2
 
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"

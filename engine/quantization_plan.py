@@ -49,7 +49,7 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
 
     graph: its nodes in topological order.
     """
-    kept = set(keep_float)
+    kept = set(keep_float) | _of_squares(graph)
     constants = {constant.name: constant for constant in graph.initializer}
     users = consumers(graph.node)
     chosen: dict[str, onnx.NodeProto] = {}
@@ -80,6 +80,19 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
             for name in inputs:
                 shared.join(result, name)
     return Plan(frozenset(chosen), tuple(sites), {site: shared.first(site) for site in sites})
+
+
+def _of_squares(graph: onnx.GraphProto) -> set[str]:
+    """Return the tensors that are made of squares, whose magnitudes are too far apart for 8 bits.
+
+    `engine.local_response` sums them by a convolution.
+    """
+    squares = {
+        node.output[0]
+        for node in graph.node
+        if node.op_type == "Mul" and node.input[0] == node.input[1]
+    }
+    return {node.output[0] for node in graph.node if squares.intersection(node.input)}
 
 
 def _can_be_integer(
