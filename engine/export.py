@@ -68,7 +68,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     started = time.perf_counter()
     request, out = request_from(arguments), Path(arguments.out)
     if arguments.calibrate is None:
-        model = export_backbone(request, out)
+        model = export_backbone(request, out, quiet=console.quiet)
     else:
         from engine.int8_export import export_int8
 

@@ -26,8 +26,10 @@ from engine.preprocessing import preprocessing_named
 from engine.weights import load_weights, random_weights, weights_digest
 
 
-def export_backbone(request: BackboneRequest, path: Path) -> ModelFile:
+def export_backbone(request: BackboneRequest, path: Path, *, quiet: bool = True) -> ModelFile:
     """Export a backbone to the file `path`.
+
+    quiet: show no progress of a download.
 
     Raises:
         Failure: the weights cannot be had, or the file is not a network that takes RGB images.
@@ -40,13 +42,13 @@ def export_backbone(request: BackboneRequest, path: Path) -> ModelFile:
         if request.backbone.lower().endswith(".onnx"):
             description = _export_onnx(request, Path(request.backbone), unfinished)
         else:
-            description = _export_keras(request, unfinished)
+            description = _export_keras(request, unfinished, quiet=quiet)
         model = ModelFile(path, file_sha256(unfinished), description)
         unfinished.replace(path)
     return model
 
 
-def _export_keras(request: BackboneRequest, path: Path) -> ModelDescription:
+def _export_keras(request: BackboneRequest, path: Path, *, quiet: bool) -> ModelDescription:
     from engine import keras_models
 
     _preprocessing_of(request)  # before what takes long
@@ -58,6 +60,7 @@ def _export_keras(request: BackboneRequest, path: Path) -> ModelDescription:
             ARCHITECTURES[request.backbone],
             request.layer,
             download=request.weights == "imagenet",
+            quiet=quiet,
         )
     if network.weights is not None:
         weights = network.weights

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import re
-import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from cache.failures import Failure, UsageFailure
 from engine.architectures import Architecture
+from engine.keras_downloads import shown_downloads
 from engine.onnx_graph import Graph, graph_of
 from engine.weights import Arrays, LayerShapes
 
@@ -48,10 +48,13 @@ class Network:
     output_layer: str
 
 
-def build_architecture(architecture: Architecture, layer: str, *, download: bool) -> Network:
+def build_architecture(
+    architecture: Architecture, layer: str, *, download: bool, quiet: bool = True
+) -> Network:
     """Return a network of `keras.applications` cut at `layer`.
 
     download: whether Keras shall fetch its ImageNet weights; otherwise the result has none.
+    quiet: show no progress of that.
 
     Raises:
         Failure: the weights could not be downloaded.
@@ -70,7 +73,7 @@ def build_architecture(architecture: Architecture, layer: str, *, download: bool
     )
     try:
         # Keras prints the progress of its download on stdout, which is the result's.
-        with empty, contextlib.redirect_stdout(sys.stderr):
+        with empty, shown_downloads(quiet=quiet) as shown, contextlib.redirect_stdout(shown):
             model = build(weights="imagenet" if download else None, **top)
             output = model.get_layer(cut.keras_layer).output if cut.keras_layer else model.output
             model = keras.Model(model.input, output)

@@ -130,7 +130,7 @@ def exported_model(request: BackboneRequest, say: Callable[[str], None]) -> Mode
             made = Path(scratch) / "made"
             made.mkdir()
             arguments = [*request.options(), "--out", str(made / "model.onnx")]
-            record = run_in_child("engine.export", arguments, "the export")
+            record = run_in_child("engine.export", arguments, "the export", say)
             (made / "model.json").write_bytes(record)
             # The folder appears with all that is in it, or not at all.
             try:

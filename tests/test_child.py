@@ -16,7 +16,8 @@ from cache.failures import Failure, UsageFailure
 
 def act(arguments, console):
     print("a warning of a library", file=sys.stderr)
-    console.say("never seen, for it is quiet")
+    console.say("12/34 images, 5.0 images/s, about 4 s left")
+    console.say("something else")
     kind = arguments.kind
     if kind == "failure":
         raise Failure("python -m command: was asked to fail")
@@ -45,14 +46,23 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
-def run(kind):
-    return run_in_child("command", [kind], "the work")
+def run(kind, say=None):
+    return run_in_child("command", [kind], "the work", say)
 
 
 def test_its_json_is_returned():
     assert run("well") == b'{"kind": "well", "json": true, "quiet": true}' + (
         b"\r\n" if sys.platform == "win32" else b"\n"
     )
+
+
+def test_of_what_it_says_the_progress_is_passed_on(capfd):
+    said = []
+    assert b'"quiet": false' in run("well", said.append)
+    assert said == ["12/34 images, 5.0 images/s, about 4 s left"]
+    with pytest.raises(Failure, match="was asked to fail"):
+        run("failure", said.append)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

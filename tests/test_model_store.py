@@ -121,7 +121,7 @@ SLOW_EXPORT = """
 import sys, time
 from pathlib import Path
 import engine.exporting
-def begin(request, path):
+def begin(request, path, **_):
     path.write_bytes(b"half a model")
     time.sleep(60)
 engine.exporting.export_backbone = begin
@@ -131,10 +131,10 @@ sys.exit(main())
 
 SLOW_STORE = """
 import subprocess, sys
-run = subprocess.run
+popen = subprocess.Popen
 def slow(command, **options):
-    return run([sys.executable, "-c", {export!r}, *command[3:]], **options)
-subprocess.run = slow
+    return popen([sys.executable, "-c", {export!r}, *command[3:]], **options)
+subprocess.Popen = slow
 from engine.extract import main
 sys.exit(main())
 """
@@ -236,10 +236,13 @@ def test_weights_beside_a_file_that_has_its_own_are_refused(tiny_backbone):
 
 
 def finished(monkeypatch, code, stderr):
-    def run(command, **_):
-        return subprocess.CompletedProcess(command, code, b"", stderr.encode())
+    program = f"import sys; sys.stderr.write({stderr!r}); sys.exit({code})"
+    popen = subprocess.Popen
 
-    monkeypatch.setattr(subprocess, "run", run)
+    def run(_, **options):
+        return popen([sys.executable, "-c", program], **options)
+
+    monkeypatch.setattr(subprocess, "Popen", run)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +253,7 @@ def finished(monkeypatch, code, stderr):
         (2, "python -m engine.export: choose one", UsageFailure, "^choose one$"),
         (130, "python -m engine.export: interrupted", Interrupted, "run the same command again"),
         (1, "Traceback\nKeyError: 'x'", Failure, "^the export failed: KeyError: 'x'$"),
-        (-9, "", Failure, r"the export was killed \(exit code -9\); .*memory"),
+        (9, "", Failure, r"the export was killed \(exit code 9\); .*memory"),
     ],
 )
 def test_the_exports_own_line_and_exit_code_come_through(
