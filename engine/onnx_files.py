@@ -10,11 +10,17 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 
 from cache.failures import Failure
+from engine.onnx_mapping import bare_model
+from engine.wire_format import delimited, delimited_start
 
-# Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
+# Field numbers of onnx.proto.
 _GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
 _INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
 _RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
+_DOC_STRING = TensorProto.DOC_STRING_FIELD_NUMBER
+
+# What a constant's place in a file is a multiple of.
+_ALIGNED = 64
 
 # Values in a constant from which on it is worth not being copied.
 _LARGE = 1024
@@ -48,8 +54,8 @@ def refuse_foreign(path: Path) -> None:
     A cache may bring the file of a stranger, who names its SHA-256 too.
     """
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except DecodeError as error:
+        model = onnx.ModelProto.FromString(bare_model(path, located=False))
+    except (DecodeError, ValueError) as error:
         raise Failure(f"{path} is not an ONNX model; it is refused") from error
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
@@ -109,31 +115,39 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
 def write_onnx(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path: Path) -> None:
     """Write a model with further float32 constants, without a copy of them in memory.
 
-    The fields of a protocol buffer may come in any order and those of a message lie end to end:
-    the constants are appended to the serialised graph, whose length counts them in.
+    The constants are appended to the serialised graph, whose length counts them in. Each begins at
+    a multiple of _ALIGNED bytes of the file, where it can be used as it lies.
     """
     head = onnx.ModelProto()
     head.CopyFrom(model)
     head.ClearField("graph")
+    head_bytes = head.SerializeToString()
     body = [model.graph.SerializeToString()]
-    for name, array in matrices.items():
-        values = np.ascontiguousarray(array, "<f4")
-        tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=values.shape)
-        fields = tensor.SerializeToString() + _length_delimited(_RAW_DATA, values.nbytes)
-        size = len(fields) + values.nbytes
-        body += [_length_delimited(_INITIALIZER, size) + fields, values.data.cast("B")]
+    arrays = {name: np.ascontiguousarray(array, "<f4") for name, array in matrices.items()}
+    size = len(body[0]) + sum(array.nbytes + 4 * _ALIGNED for array in arrays.values())
+    place = len(head_bytes) + len(delimited_start(_GRAPH, size)) + len(body[0])
+    for name, array in arrays.items():
+        start = _aligned_start(name, array, place)
+        body += [start, array.data.cast("B")]
+        place += len(start) + array.nbytes
     with path.open("wb") as file:
-        file.write(head.SerializeToString())
-        file.write(_length_delimited(_GRAPH, sum(map(len, body))))
+        file.write(head_bytes)
+        file.write(delimited_start(_GRAPH, sum(map(len, body))))
         file.writelines(body)
 
 
-def _length_delimited(field: int, length: int) -> bytes:
-    """Return the start of a length-delimited field (wire type 2): its tag and its length."""
-    varints = bytearray()
-    for value in (field << 3 | 2, length):
-        while value > 0x7F:
-            varints.append(value & 0x7F | 0x80)
-            value >>= 7
-        varints.append(value)
-    return bytes(varints)
+def _aligned_start(name: str, array: np.ndarray, place: int) -> bytes:
+    """Return all of a constant but its values, of such a length that these are aligned.
+
+    place: where it begins in the file.
+    """
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+    described = tensor.SerializeToString()
+    start = b""
+    for padding in range(_ALIGNED):
+        fields = described + delimited(_DOC_STRING, b" " * padding)
+        fields += delimited_start(_RAW_DATA, array.nbytes)
+        start = delimited_start(_INITIALIZER, len(fields) + array.nbytes) + fields
+        if (place + len(start)) % _ALIGNED == 0:
+            break
+    return start

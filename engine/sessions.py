@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine.onnx_mapping import bare_model
+
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -17,6 +19,9 @@ BATCH_SIZE = 4
 # Rounds the weights of float layers that lie between integer ones, by one scale for a whole tensor:
 # MobileNetV2 with float depthwise layers falls to a cosine of 0.27 by it (docs/precision.md).
 _HARMFUL = ["WeightBiasQuantization"]
+
+# Where the external data of a model is that is given as bytes.
+_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def available_cores() -> int:
@@ -45,8 +50,13 @@ def session(
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in lent.values()]
         options.add_external_initializers(list(lent), values)
         options.add_session_config_entry("session.disable_prepacking", "1")
+    if isinstance(model, Path):
+        # Its constants are used where they lie in the file, which may not be a link to elsewhere.
+        model = model.resolve()
+        options.add_session_config_entry(_FOLDER, str(model.parent))
+        model = bare_model(model, located=True)
     return onnxruntime.InferenceSession(
-        model if isinstance(model, bytes) else str(model),
+        model,
         options,
         providers=["CPUExecutionProvider"],
         disabled_optimizers=_HARMFUL,
