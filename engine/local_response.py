@@ -12,20 +12,25 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
+from engine.graph_walk import operator_set
 from engine.onnx_files import without_weights
+
+# The first in which Mul, Div and Pow are what they are now.
+_OPERATOR_SET = 7
 
 
 def write_out_local_response(model: onnx.ModelProto) -> None:
     """Replace each LRN of a model, in place.
 
-    It stays where it is not of float32, or where the number of channels is not known.
+    It stays where it is not of float32, where the number of channels is not known, and in models
+    older than the operators that it is written in.
     """
-    if not any(node.op_type == "LRN" for node in model.graph.node):
+    if operator_set(model) < _OPERATOR_SET or not any(map(_is_lrn, model.graph.node)):
         return
     channels = _channels(model)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        if node.op_type == "LRN" and node.input[0] in channels:
+        if _is_lrn(node) and node.input[0] in channels:
             written, constants = _written_out(node, channels[node.input[0]])
             nodes += written
             model.graph.initializer.extend(constants)
@@ -33,6 +38,11 @@ def write_out_local_response(model: onnx.ModelProto) -> None:
             nodes.append(node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def _is_lrn(node: onnx.NodeProto) -> bool:
+    sizes = [a.i for a in node.attribute if a.name == "size"]
+    return node.op_type == "LRN" and node.domain in ("", "ai.onnx") and sizes != [] and sizes[0] > 0
 
 
 def _channels(model: onnx.ModelProto) -> dict[str, int]:
@@ -59,16 +69,15 @@ def _written_out(
     # Channel c sums the channels from c - (size - 1) // 2 on, `size` of them.
     offsets = np.arange(channels) - np.arange(channels)[:, None] + (size - 1) // 2
     band = ((offsets >= 0) & (offsets < size)) * (alpha / size)
-    names = {part: f"{target}/{part}" for part in ("squares", "sums", "root", "fourth", "divisor")}
+    parts = ("squares", "band", "bias", "sums", "root", "fourth", "beta", "divisor")
+    names = {part: f"{target}/written_out/{part}" for part in parts}
     nodes = [
         helper.make_node("Mul", [source, source], [names["squares"]]),
-        helper.make_node(
-            "Conv", [names["squares"], f"{target}/band", f"{target}/bias"], [names["sums"]]
-        ),
+        helper.make_node("Conv", [names[p] for p in ("squares", "band", "bias")], [names["sums"]]),
     ]
     constants = [
-        numpy_helper.from_array(band.astype(np.float32)[..., None, None], f"{target}/band"),
-        numpy_helper.from_array(np.full(channels, bias, np.float32), f"{target}/bias"),
+        numpy_helper.from_array(band.astype(np.float32)[..., None, None], names["band"]),
+        numpy_helper.from_array(np.full(channels, bias, np.float32), names["bias"]),
     ]
     if beta == 0.75:
         nodes += [
@@ -77,7 +86,7 @@ def _written_out(
             helper.make_node("Mul", [names["root"], names["fourth"]], [names["divisor"]]),
         ]
     else:
-        constants.append(numpy_helper.from_array(np.array(beta, np.float32), f"{target}/beta"))
-        nodes.append(helper.make_node("Pow", [names["sums"], f"{target}/beta"], [names["divisor"]]))
+        constants.append(numpy_helper.from_array(np.array(beta, np.float32), names["beta"]))
+        nodes.append(helper.make_node("Pow", [names["sums"], names["beta"]], [names["divisor"]]))
     nodes.append(helper.make_node("Div", [source, names["divisor"]], [target], name=node.name))
     return nodes, constants
