@@ -42,9 +42,11 @@ def run_in_child(
             result = child.stdout.read()
             code = child.wait()
         except BaseException:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(_GRACE)  # Ctrl-C reaches it too
-            child.kill()
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_GRACE)  # Ctrl-C reaches it too
+            finally:
+                child.kill()
             raise
         finally:
             follower.join()
@@ -52,7 +54,7 @@ def run_in_child(
         return result
     if code == INTERRUPTED:
         raise Interrupted(f"interrupted during {what}; run the same command again")
-    if not lines:
+    if code < 0 or not lines:
         raise Failure(
             f"{what} was killed (exit code {code}); it needs up to 3 GB of memory, "
             "so close other programs and run the same command again"
@@ -70,6 +72,7 @@ def _follow(stream: Iterable[bytes], lines: deque[str], say: Callable[[str], Non
     for data in stream:
         line = data.decode(errors="replace").rstrip()
         if say is not None and is_progress(line):
-            say(line)
+            with contextlib.suppress(OSError):  # stderr is closed; the child is to go on
+                say(line)
         elif line:
             lines.append(line)
