@@ -116,7 +116,11 @@ class Backbone:
         """Load a model; Failure if it may not be run, see `check_model`."""
         check_model(model)
         self.description = model.description
-        self._session = session(model.path)
+        try:
+            self._session = session(model.path)
+        except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise Failure(f"{model.path} cannot be loaded: {reason}; {model.remedy}") from error
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Return the features, float32 (N, D), of pixels, uint8 (N, height, width, 3) RGB."""

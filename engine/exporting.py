@@ -140,6 +140,8 @@ def _adopt(
         graph = None if whole else graph_of(model, {}, "features", TensorProto.UINT8)
         given = None if description is None else description.quantization
         quantization = None if given is None else dict(given)
+        if description is not None and (description.precision == "int8") != bool(quantization):
+            raise ValueError("int8 goes with a quantization")
     except (ValueError, TypeError, Failure) as error:
         raise Failure(f"{source} does not say what it is, though it says who made it") from error
     if description is None or graph is None:

@@ -44,8 +44,14 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def weights_elsewhere(graph: onnx.GraphProto) -> bool:
-    """Tell whether a graph keeps some of its constants in other files."""
-    return any(map(onnx.external_data_helper.uses_external_data, _tensors(graph)))
+    """Tell whether a graph keeps some of its constants in other files, or says where they would be.
+
+    What it says beside the values themselves could be read once the values' place is said.
+    """
+    return any(
+        tensor.external_data or onnx.external_data_helper.uses_external_data(tensor)
+        for tensor in _tensors(graph)
+    )
 
 
 def refuse_foreign(path: Path) -> None:
@@ -144,7 +150,7 @@ def _aligned_start(name: str, array: np.ndarray, place: int) -> bytes:
     tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
     described = tensor.SerializeToString()
     start = b""
-    for padding in range(_ALIGNED):
+    for padding in range(2 * _ALIGNED):  # a longer padding may take a longer number
         fields = described + delimited(_DOC_STRING, b" " * padding)
         fields += delimited_start(_RAW_DATA, array.nbytes)
         start = delimited_start(_INITIALIZER, len(fields) + array.nbytes) + fields

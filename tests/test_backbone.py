@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from cache.failures import Failure
 from engine.backbone import Backbone, ModelFile, feature_space, read_description
+from engine.digests import file_sha256
 from engine.exporting import export_backbone
 from engine.model_store import backbone_request
 
@@ -105,3 +107,12 @@ def test_a_record_without_a_file_is_refused(tmp_path):
         read_description(tmp_path / "model.json", tmp_path / "model.onnx")
     with pytest.raises(Failure, match="does not match its recorded SHA-256"):
         Backbone(ModelFile(Path(tmp_path / "model.onnx"), "0" * 64, None))
+
+
+def test_a_model_that_onnx_runtime_does_not_take_is_one_line(tmp_path, tiny):
+    path = tmp_path / "model.onnx"
+    graph = helper.make_graph([helper.make_node("Unknown", ["x"], ["y"])], "g", [], [])
+    for data in (b"no model", b"\x0b\x0c", helper.make_model(graph).SerializeToString()):
+        path.write_bytes(data)
+        with pytest.raises(Failure, match=r"model\.onnx cannot be loaded: .*; delete its folder"):
+            Backbone(ModelFile(path, file_sha256(path), tiny.description))

@@ -88,7 +88,15 @@ def test_a_file_that_was_exported_here_has_one_layer_and_preprocessing(tiny_back
 
 @pytest.mark.parametrize(
     "change",
-    ["no JSON", "[]", {"height": 33}, {"features": 25}, {"x": 1}, {"quantization": 5}],
+    [
+        "no JSON",
+        "[]",
+        {"height": 33},
+        {"features": 25},
+        {"x": 1},
+        {"quantization": 5},
+        {"precision": "int8"},
+    ],
 )
 def test_a_file_that_lies_about_itself_is_refused(tiny_backbone, tmp_path, change):
     own = exported(tiny_backbone, tmp_path)

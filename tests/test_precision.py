@@ -333,6 +333,10 @@ def outside(model):
     constant.external_data.add(key="location", value="elsewhere")
 
 
+def outside_beside_the_values(model):
+    model.graph.initializer[0].external_data.add(key="prepacked", value="somewhere|0|9")
+
+
 def outside_in_a_node(model):
     node = helper.make_node("Constant", [], ["more"], value=TensorProto(name="t", data_type=1))
     node.attribute[0].t.data_location = TensorProto.EXTERNAL
@@ -357,6 +361,7 @@ def sparse(model):
     ("change", "message"),
     [
         (outside, "keeps weights in other files, which is refused"),
+        (outside_beside_the_values, "keeps weights in other files, which is refused"),
         (outside_in_a_node, "keeps weights in other files, which is refused"),
         (subgraph, "is not a model that Onceover wrote; it is refused"),
         (function, "is not a model that Onceover wrote; it is refused"),
