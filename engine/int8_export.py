@@ -5,12 +5,12 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from cache.files import publish, temporary
 from engine.backbone import ModelFile
 from engine.calibration_images import Images
 from engine.images import DECODE_RULE
-from engine.int8_making import make_int8
+from engine.int8_making import TooFewImages, make_int8
 from engine.int8_models import int8_description
 from engine.model_store import BackboneRequest, exported_model
 from engine.sessions import available_cores
@@ -44,7 +44,10 @@ def export_int8(
         images = Images(
             opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
         )
-        made = make_int8(model, images, Path(folder), say)
+        try:
+            made = make_int8(model, images, Path(folder), say)
+        except TooFewImages as few:
+            raise Failure(f"{few}; {source} has fewer") from few
         say(made.quantized.parity.summary())
         description = int8_description(model.description, made.quantized)
         chosen = ModelFile(made.file, made.quantized.sha256, description)

@@ -40,10 +40,7 @@ def make_int8(
     """
     pixels = calibration_pixels(images, (model.description.height, model.description.width))
     if pixels is None:
-        raise TooFewImages(
-            f"int8 needs {LEAST} different images to calibrate on; add some, or give "
-            "--precision fp32"
-        )
+        raise TooFewImages(f"int8 needs {LEAST} different images to calibrate on")
     # A comparison takes a pass in each precision.
     cost = len(pixels.calibration) + round(1.3 * len(pixels.held_out))
     say(

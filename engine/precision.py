@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbone import ModelFile, feature_space
 from engine.calibration_images import LEAST, Images
@@ -73,9 +73,9 @@ def _measured(
     with tempfile.TemporaryDirectory() as folder:
         try:
             made = make_int8(model, images, Path(folder), say)
-        except TooFewImages:
+        except TooFewImages as few:
             if asked == "int8":
-                raise
+                raise Failure(f"{few}; add some, or give --precision fp32") from few
             reason = f"fewer than {LEAST} different images to calibrate int8 on"
             return Choice(model, _space(cache, fp32), reason)
         objections = "; ".join(made.objections)

@@ -41,6 +41,7 @@ def test_a_download_by_keras_is_lines_of_progress(address, tmp_path, capsys, mon
     from engine.keras_models import _keras
 
     monkeypatch.setattr(keras_downloads, "_INTERVAL", 0.0)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
     keras = _keras()
     with shown_downloads(quiet=quiet) as shown, redirect_stdout(shown):
         for name in ("one.h5", "two.h5"):

@@ -57,12 +57,13 @@ def test_a_session_that_maps_its_constants_computes_the_same_bits(tmp_path, prec
 
 
 def test_a_relative_name_and_a_link_are_mapped_too(tmp_path, monkeypatch):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real" / "modèle.onnx").write_bytes(network().SerializeToString())
-    monkeypatch.chdir(tmp_path / "real")
+    folder = tmp_path / "modèles"
+    folder.mkdir()
+    (folder / "modèle.onnx").write_bytes(network().SerializeToString())
+    monkeypatch.chdir(folder)
     names = [Path("modèle.onnx")]
     try:
-        (tmp_path / "link.onnx").symlink_to(tmp_path / "real" / "modèle.onnx")
+        (tmp_path / "link.onnx").symlink_to(folder / "modèle.onnx")
         names.append(tmp_path / "link.onnx")
     except OSError:
         pass  # no links for this user
