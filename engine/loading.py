@@ -53,13 +53,13 @@ class Loader:
         """Load samples in `pool`; yield them in order.
 
         ahead: how many samples may be under way, which bounds the memory.
-        stop: once it is set, no further samples are begun. Set here if the source is gone.
+        stop: once it is set, no further samples are begun, and those under way are left. Set here
+            if the source is gone.
         """
         under_way: deque[Future[Loaded]] = deque()
         rest = iter(samples)
-        while True:
-            room = 0 if stop.is_set() else ahead - len(under_way)
-            for sample in islice(rest, room):
+        while not stop.is_set():
+            for sample in islice(rest, ahead - len(under_way)):
                 # An archive that can only be read in its own order is read here, by one thread.
                 data = self._read(sample) if self.source.sequential else None
                 under_way.append(pool.submit(self._load, sample, data))

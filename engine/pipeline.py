@@ -23,6 +23,9 @@ from engine.sources import Sample, Source
 PART_BYTES = 32 * 2**20
 PART_SECONDS = 2.0
 
+# Images that are decoded ahead, at least: so many that no core waits while the backbone loads.
+_AHEAD = 128
+
 # Samples without a new image among them that go on together.
 _ROWS = 256
 
@@ -88,8 +91,9 @@ def run_pass(
     """Bring the features of `samples` into a feature space, in their order.
 
     One pool of threads decodes images and runs batches, whichever is due, so that no core waits
-    while there is work of either kind; each run of the backbone is one thread's. A few batches
-    for each thread are under way at any time, and a part in memory: nothing grows with the source.
+    while there is work of either kind; each run of the backbone is one thread's. _AHEAD images or
+    a few batches for each thread are under way at any time, and a part in memory: nothing grows
+    with the source.
 
     load_backbone: called when the first image needs it.
     dataset: the name that the rows go under.
@@ -105,7 +109,8 @@ def run_pass(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
     try:
         with stop_request(say) as stop, space.write_dataset(dataset) as table:
-            loaded = loader.load(samples, pool, 2 * threads * batch_size, stop)
+            ahead = max(_AHEAD, 2 * threads * batch_size)
+            loaded = loader.load(samples, pool, ahead, stop)
             batches = _collect(loaded, batch_size, tally)
             computed = _compute(batches, load_backbone, pool, threads + 1, tally)
             _keep(computed, space, table, progress, tally)

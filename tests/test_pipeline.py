@@ -176,8 +176,9 @@ def test_a_second_pass_loads_no_backbone(space):
     assert (tally.computed, tally.hits, tally.duplicates) == (0, 10, 1)
 
 
+@pytest.mark.parametrize("least", [0, 60])
 @pytest.mark.parametrize(("batch_size", "threads"), [(1, 1), (4, 2), (8, 3)])
-def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size, threads):
+def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size, threads, least):
     from engine import loading
 
     steps = Steps()
@@ -189,11 +190,13 @@ def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size,
         return pixels
 
     monkeypatch.setattr(loading, "decode", counted)
+    monkeypatch.setattr(pipeline, "_AHEAD", least)
     # A backbone that is slower than the decoding, so that whatever can pile up does.
     backbone = Sums(steps, wait=0.002)
     run(Numbers(range(400)), space, backbone, batch_size=batch_size, threads=threads)
     # Loaded ahead, batches under way, and the batch being collected.
-    assert steps.most <= 2 * threads * batch_size + (threads + 3) * batch_size
+    ahead = max(least, 2 * threads * batch_size)
+    assert steps.most <= ahead + (threads + 3) * batch_size
     assert steps.now == 0
 
 
@@ -343,3 +346,14 @@ def test_the_loader_keeps_order_and_the_bound_ahead():
             time.sleep(0.002)
     assert got == source.samples
     assert under_way.most <= 7
+
+
+def test_a_stop_leaves_what_is_decoded_ahead():
+    source, stop = Numbers(range(60)), threading.Event()
+    loader = Loader(source, lambda digests: np.zeros(len(digests), bool), SIZE, "bilinear")
+    with ThreadPoolExecutor(2) as pool:
+        loaded = loader.load(source.samples, pool, 20, stop)
+        got = [next(loaded).sample, next(loaded).sample]
+        stop.set()
+        assert list(loaded) == []
+    assert got == source.samples[:2]
