@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -32,11 +33,15 @@ class Activations:
     means: np.ndarray | None
 
 
-def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[str, Activations]:
+def calibrate(
+    model: onnx.ModelProto, plan: Plan, pixels: np.ndarray, file: Path | None = None
+) -> dict[str, Activations]:
     """Return what each site of a plan holds when a float model runs over `pixels`.
 
     model: takes `images`. pixels: uint8 (N, H, W, 3) RGB. The tensors are reduced where they are
     made, so that no more than a batch of them is ever in memory.
+
+    file: one that the model was read from, whose larger constants need not be copied then.
     """
     constants = {constant.name for constant in model.graph.initializer}
     readers = consumers(model.graph.node)
@@ -62,13 +67,19 @@ def calibrate(model: onnx.ModelProto, plan: Plan, pixels: np.ndarray) -> dict[st
                 )
                 mean.input.append(given[-1].name)
             nodes.append(mean)
-    watched, weights = without_weights(model)
+    watched = onnx.ModelProto()
+    if file is None:
+        watched.CopyFrom(model)
+    else:
+        file = file.resolve()
+        watched = without_weights(model, file)
     watched.graph.node.extend(nodes)
     watched.graph.initializer.extend(given)
     watched.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
     )
-    batches = run_over(session(watched.SerializeToString(), weights), pixels, outputs)
+    runner = session(watched.SerializeToString(), file and file.parent)
+    batches = run_over(runner, pixels, outputs)
     sizes = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
     found = {name: np.array([batch[n] for batch in batches]) for n, name in enumerate(outputs)}
     return {

@@ -47,8 +47,7 @@ def _is_lrn(node: onnx.NodeProto) -> bool:
 
 def _channels(model: onnx.ModelProto) -> dict[str, int]:
     """Return how many channels each float32 tensor (N, C, H, W) has, where that can be told."""
-    bare, _ = without_weights(model)
-    graph = shape_inference.infer_shapes(bare).graph
+    graph = shape_inference.infer_shapes(without_weights(model)).graph
     found = {}
     for entry in (*graph.input, *graph.value_info):
         tensor = entry.type.tensor_type

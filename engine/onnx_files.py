@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto
 
 from cache.failures import Failure
 from engine.onnx_mapping import bare_model
@@ -83,10 +83,11 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
                 yield from _tensors(inner)
 
 
-def without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
-    """Return a copy of a model that only names its larger constants, and those.
+def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:
+    """Return a copy of a model without the values of its larger constants.
 
-    `engine.sessions.session` takes the two: a network of half a gigabyte is not serialised.
+    file: one that the model was read from. Constants that can be used where they lie in it are
+        named as its external data, all others keep their values. None: no large one has any.
     """
     bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     graph = model.graph
@@ -97,20 +98,23 @@ def without_weights(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, 
         (bare.graph.output, graph.output),
     ):
         copied.extend(fields)
-    weights: dict[str, np.ndarray] = {}
+    located = {} if file is None else _located(file)
     for constant in graph.initializer:
-        if math.prod(constant.dims) < _LARGE:
+        if constant.name in located:
+            bare.graph.initializer.append(located[constant.name])
+        elif file is None and math.prod(constant.dims) >= _LARGE:
+            bare.graph.initializer.add(
+                name=constant.name, data_type=constant.data_type, dims=constant.dims
+            )
+        else:
             bare.graph.initializer.append(constant)
-            continue
-        weights[constant.name] = numpy_helper.to_array(constant)
-        named = bare.graph.initializer.add(
-            name=constant.name,
-            data_type=constant.data_type,
-            dims=constant.dims,
-            data_location=TensorProto.EXTERNAL,
-        )
-        named.external_data.add(key="location", value="lent")
-    return bare, weights
+    return bare
+
+
+def _located(file: Path) -> dict[str, TensorProto]:
+    """Return the constants of an ONNX file that are named by where they lie in it."""
+    graph = onnx.ModelProto.FromString(bare_model(file, located=True)).graph
+    return {constant.name: constant for constant in graph.initializer if constant.external_data}
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:

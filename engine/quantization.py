@@ -7,6 +7,7 @@ whose large weights cancel out: docs/precision.md has the figures.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -37,18 +38,25 @@ _ROWS = 1024
 
 
 def quantize(
-    model: onnx.ModelProto, preprocessing: Preprocessing, pixels: np.ndarray, *, levels: int
+    model: onnx.ModelProto,
+    preprocessing: Preprocessing,
+    pixels: np.ndarray,
+    *,
+    levels: int,
+    file: Path | None = None,
 ) -> onnx.ModelProto:
     """Return the int8 form of an exported fp32 backbone.
 
     model: is used up; VGG16's has half a gigabyte, of which no copy is made.
     pixels: uint8 (N, H, W, 3) RGB, the images to calibrate on. levels: see `quantize_weights`.
+    file: one that the model was read from, see `calibrate`.
     """
     if operator_set(model) < _OPERATOR_SET:
         model = version_converter.convert_version(model, _OPERATOR_SET)
+        file = None  # a constant of that name may be another now
     folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT)
     plan = plan_quantization(model.graph)
-    activations = calibrate(model, plan, pixels)
+    activations = calibrate(model, plan, pixels, file)
     return integer_form(model, plan, activations, folded, levels=levels)
 
 

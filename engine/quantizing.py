@@ -82,7 +82,7 @@ def quantize_file(path: Path, pixels: QuantizationPixels, out: Path) -> Quantize
         if images.shape[1:] != size:
             raise Failure(f"the pixels are of size {images.shape[1:]}, {path} takes {size}")
     levels = weight_levels()
-    int8 = quantize(model, preprocessing, pixels.calibration, levels=levels)
+    int8 = quantize(model, preprocessing, pixels.calibration, levels=levels, file=path)
     del model
     record |= {"precision": "int8", "quantization": {"levels": levels}}
     onnx.helper.set_model_props(int8, {**metadata, METADATA_KEY: json.dumps(record)})

@@ -1,7 +1,7 @@
 """ONNX Runtime sessions that run on the caller's thread alone, and runs of them on all cores."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,14 +31,10 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def session(
-    model: Path | bytes, lent: Mapping[str, np.ndarray] | None = None
-) -> "onnxruntime.InferenceSession":
+def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.InferenceSession":
     """Load a model for runs of one thread each; several threads may run it at once.
 
-    lent: constants that the model names and does not hold (`engine.onnx_files.without_weights`).
-        They are neither copied nor rearranged, which loads VGG16 in a fifth of the time and runs it
-        4 % slower. They are to be kept as long as the session.
+    folder: of the external data that the bytes of a model name.
     """
     import onnxruntime  # a run that finds everything cached does without
 
@@ -46,15 +42,13 @@ def session(
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if lent:
-        values = [onnxruntime.OrtValue.ortvalue_from_numpy(array) for array in lent.values()]
-        options.add_external_initializers(list(lent), values)
-        options.add_session_config_entry("session.disable_prepacking", "1")
     if isinstance(model, Path):
         # Its constants are used where they lie in the file, which may not be a link to elsewhere.
         model = model.resolve()
-        options.add_session_config_entry(_FOLDER, str(model.parent))
+        folder = model.parent
         model = bare_model(model, located=True)
+    if folder is not None:
+        options.add_session_config_entry(_FOLDER, str(folder))
     return onnxruntime.InferenceSession(
         model,
         options,

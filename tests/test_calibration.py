@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from int8_samples import kernel, model, node, pictures, session_of
 
-import engine.onnx_files
+import engine.onnx_mapping
 from engine.calibration import calibrate
 from engine.preprocessing import NETWORK_INPUT
 from engine.quantization_plan import plan_quantization
@@ -29,13 +29,18 @@ def network(opset=17):
 # 7 is no multiple of the batch: its last images count no more than the others.
 @pytest.mark.parametrize("images", [1, 4, 7])
 @pytest.mark.parametrize("opset", [13, 17, 18, 21])
-@pytest.mark.parametrize("large", [1, 1024])  # from which size on constants are lent
-def test_they_are_those_of_all_images_at_once(opset, images, large, monkeypatch):
-    monkeypatch.setattr(engine.onnx_files, "_LARGE", large)
+@pytest.mark.parametrize("large", [None, 1, 4096])  # from how many bytes on constants are mapped
+def test_they_are_those_of_all_images_at_once(opset, images, large, monkeypatch, tmp_path):
     proto, pixels = network(opset), pictures(images)
     before = proto.SerializeToString(deterministic=True)
     plan = plan_quantization(proto.graph)
-    found = calibrate(proto, plan, pixels)
+    file = None if large is None else tmp_path / "model.onnx"
+    if file is not None:
+        monkeypatch.setattr(engine.onnx_mapping, "_LARGE", large)
+        proto.doc_string = "to have a constant where float32 may begin"
+        before = proto.SerializeToString(deterministic=True)
+        file.write_bytes(before)
+    found = calibrate(proto, plan, pixels, file)
     assert proto.SerializeToString(deterministic=True) == before
     assert tuple(found) == plan.sites == (NETWORK_INPUT, "b", "m", "c", "f")
     for site in plan.sites:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from int8_samples import kernel, model, node, pictures
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.onnx_files import write_onnx
+from engine.onnx_files import without_weights, write_onnx
 from engine.onnx_mapping import bare_model
 from engine.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 from engine.quantization import quantize
@@ -94,6 +94,27 @@ def test_what_write_onnx_writes_is_mapped(tmp_path):
     kept = {c.name: numpy_helper.to_array(c) for c in onnx.load(path).graph.initializer}
     for name, array in matrices.items():
         np.testing.assert_array_equal(kept[name], array)
+
+
+def test_a_copy_names_the_constants_of_the_file_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "model.onnx"
+    whole = network()
+    matrices = {"matrix": np.ones((3, 1000), np.float32)}
+    write_onnx(whole, matrices, path)
+    read = onnx.load(path)
+    changed = numpy_helper.from_array(np.ones((50, 50), np.float32), "new")
+    read.graph.initializer.append(changed)
+    before = read.SerializeToString(deterministic=True)
+    bare = without_weights(read, path)
+    assert read.SerializeToString(deterministic=True) == before
+    assert "matrix" in places(bare.SerializeToString())
+    kept = {constant.name: constant for constant in bare.graph.initializer}
+    assert kept["new"] == changed
+    assert not kept["matrix"].raw_data
+    nothing = {constant.name: constant for constant in without_weights(read).graph.initializer}
+    assert not nothing["new"].raw_data
+    assert list(nothing["new"].dims) == [50, 50]
+    assert not nothing["matrix"].external_data
 
 
 def test_constants_that_are_missing_leave_the_rest_as_it_was(tmp_path):

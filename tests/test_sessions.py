@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 from int8_samples import kernel, model, node, pictures, session_of
 
-import engine.onnx_files
 import engine.sessions
-from engine.onnx_files import without_weights
 from engine.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 from engine.quantization import quantize
 from engine.sessions import BATCH_SIZE, available_cores, run_over, session
@@ -58,19 +56,6 @@ def test_a_thread_more_within_a_run_changes_nothing_of_int8():
     (expected,) = session(int8.SerializeToString()).run(None, {"images": pictures(11)})
     (found,) = session_of(int8).run(None, {"images": pictures(11)})  # as many as there are cores
     np.testing.assert_array_equal(found, expected)
-
-
-def test_a_session_that_is_lent_its_weights_computes_the_same(monkeypatch):
-    monkeypatch.setattr(engine.onnx_files, "_LARGE", 100)
-    whole = network()
-    before = whole.SerializeToString(deterministic=True)
-    bare, weights = without_weights(whole)
-    assert sorted(weights) == ["dense", "k0", "k1"]
-    assert whole.SerializeToString(deterministic=True) == before
-    lent = session(bare.SerializeToString(), weights)
-    (found,) = lent.run(None, {"images": pictures(11)})
-    (expected,) = session(before).run(None, {"images": pictures(11)})
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 
 def test_outputs_come_batch_by_batch_in_order(serialised):
