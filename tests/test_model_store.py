@@ -236,7 +236,8 @@ def test_weights_beside_a_file_that_has_its_own_are_refused(tiny_backbone):
 
 
 def finished(monkeypatch, code, stderr):
-    program = f"import sys; sys.stderr.write({stderr!r}); sys.exit({code})"
+    end = f"sys.exit({code})" if code >= 0 else f"os.kill(os.getpid(), {-code})"
+    program = f"import os, sys; sys.stderr.write({stderr!r}); {end}"
     popen = subprocess.Popen
 
     def run(_, **options):
@@ -254,6 +255,13 @@ def finished(monkeypatch, code, stderr):
         (130, "python -m engine.export: interrupted", Interrupted, "run the same command again"),
         (1, "Traceback\nKeyError: 'x'", Failure, "^the export failed: KeyError: 'x'$"),
         (9, "", Failure, r"the export was killed \(exit code 9\); .*memory"),
+        pytest.param(
+            -9,
+            "",
+            Failure,
+            r"the export was killed \(exit code -9\); .*memory",
+            marks=pytest.mark.skipif(os.name == "nt", reason="no signals"),
+        ),
     ],
 )
 def test_the_exports_own_line_and_exit_code_come_through(
