@@ -17,3 +17,8 @@ class Interrupted(Failure):
     """The user stopped the job; finished work is kept. The message says how to go on."""
 
     exit_code = 130
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.failures import Failure
+from cache.failures import Failure, first_line
 from engine.digests import file_sha256
 from engine.sessions import session
 
@@ -119,8 +119,9 @@ class Backbone:
         try:
             self._session = session(model.path)
         except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise Failure(f"{model.path} cannot be loaded: {reason}; {model.remedy}") from error
+            raise Failure(
+                f"{model.path} cannot be loaded: {first_line(error)}; {model.remedy}"
+            ) from error
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Return the features, float32 (N, D), of pixels, uint8 (N, height, width, 3) RGB."""

@@ -14,7 +14,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import Failure, UsageFailure, first_line
 from engine.architectures import ARCHITECTURES
 from engine.backbone import METADATA_KEY, ModelDescription, ModelFile
 from engine.digests import file_sha256
@@ -112,7 +112,7 @@ def _check_batches(source: Path, path: Path, description: ModelDescription) -> N
     except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
         raise Failure(
             f"{source} does not take any number of images at once "
-            f"({str(error).strip().splitlines()[0]}); export it with a free batch dimension"
+            f"({first_line(error)}); export it with a free batch dimension"
         ) from error
     if together.shape != (3, description.features) or not np.allclose(
         together, np.concatenate(alone), rtol=1e-3, atol=1e-3 * float(np.abs(together).max())

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.failures import Failure
+from cache.failures import Failure, first_line
 from cache.files import write_whole
 from engine.softmax import log_softmax
 
@@ -105,18 +105,14 @@ def load_head(path: str | Path) -> Head:
             record = json.loads(_array(archive, "record", "|u1", 1).tobytes())
         return _head(weights, biases, record)
     except (ValueError, KeyError, TypeError, RecursionError, NotImplementedError) as error:
-        raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
+        raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
+        raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         # Its directory points to a place before its beginning.
-        raise Failure(f"{file} is not a head, or is damaged: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
 
 
 def _array(archive: zipfile.ZipFile, name: str, dtype: str, rank: int) -> np.ndarray:

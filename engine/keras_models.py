@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import Failure, UsageFailure, first_line
 from engine.architectures import Architecture
 from engine.keras_downloads import shown_downloads
 from engine.onnx_graph import Graph, graph_of
@@ -82,7 +82,7 @@ def build_architecture(
             raise
         raise Failure(
             f"Keras could not download the ImageNet weights of {architecture.name} "
-            f"({str(error).splitlines()[0]}); give a file you have with --weights FILE, or try "
+            f"({first_line(error)}); give a file you have with --weights FILE, or try "
             "the machinery with --weights random:SEED"
         ) from error
     network = _network(model, "", layer, with_weights=download)
@@ -109,8 +109,9 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
     except FileNotFoundError:
         raise Failure(f"there is no backbone file {path}") from None
     except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise Failure(f"{path} is not a Keras model that can be loaded safely: {reason}") from error
+        raise Failure(
+            f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
+        ) from error
     if layer is None and len(model.outputs) > 1:
         raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer by --layer")
     output = model.outputs[0]

@@ -9,7 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-from cache.failures import Failure
+from cache.failures import Failure, first_line
 from engine.onnx_mapping import bare_model
 from engine.wire_format import delimited, delimited_start
 
@@ -38,8 +38,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
             raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
         onnx.checker.check_model(model)
     except (onnx.checker.ValidationError, DecodeError, OSError, ValueError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Failure(f"{path} is not a valid ONNX file: {reason}") from error
+        raise Failure(f"{path} is not a valid ONNX file: {first_line(error)}") from error
     return model
 
 

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from cache.failures import Failure, UsageFailure
+from cache.failures import Failure, UsageFailure, first_line
 from engine.graph_walk import needed
 from engine.onnx_files import write_onnx
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
@@ -127,12 +127,9 @@ def write_model(
     try:
         onnx.checker.check_model(path)
     except onnx.checker.ValidationError as error:
-        raise Failure(f"the network is not valid ONNX once exported: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Return an error's first line."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Failure(
+            f"the network is not valid ONNX once exported: {first_line(error)}"
+        ) from error
 
 
 def _prefixed(graph: Graph) -> Graph:
@@ -161,7 +158,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
-            raise Failure(f"ONNX Runtime does not take the network: {_reason(error)}") from error
+            raise Failure(f"ONNX Runtime does not take the network: {first_line(error)}") from error
         folded = onnx.load(path)
     # ONNX Runtime lists all operator sets that it knows.
     used = {node.domain for node in folded.graph.node}

@@ -17,7 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from cache.failures import Failure
+from cache.failures import Failure, first_line
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -88,13 +88,13 @@ def load_weights(path: Path, layers: Sequence[LayerShapes]) -> list[Arrays]:
     except FileNotFoundError:
         raise Failure(f"there is no weights file {path}") from None
     except (OSError, LookupError, ValueError, TypeError, RuntimeError) as error:
-        raise Failure(f"{path} is not a readable Keras weights file ({_line(error)})") from error
+        raise Failure(
+            f"{path} is not a readable Keras weights file ({first_line(error)})"
+        ) from error
     except (AttributeError, NotImplementedError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise Failure(f"{path} is not a readable Keras weights file ({_line(error)})") from error
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+        raise Failure(
+            f"{path} is not a readable Keras weights file ({first_line(error)})"
+        ) from error
 
 
 def _load_hdf5(path: Path, file: h5py.File, layers: Sequence[LayerShapes]) -> list[Arrays]:
