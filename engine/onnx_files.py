@@ -10,13 +10,9 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from cache.failures import Failure, first_line
-from engine.onnx_mapping import bare_model
+from engine.onnx_mapping import GRAPH, INITIALIZER, RAW_DATA, bare_model
 from engine.wire_format import delimited, delimited_start
 
-# Field numbers of onnx.proto.
-_GRAPH = onnx.ModelProto.GRAPH_FIELD_NUMBER
-_INITIALIZER = onnx.GraphProto.INITIALIZER_FIELD_NUMBER
-_RAW_DATA = TensorProto.RAW_DATA_FIELD_NUMBER
 _DOC_STRING = TensorProto.DOC_STRING_FIELD_NUMBER
 
 # What a constant's place in a file is a multiple of.
@@ -134,14 +130,14 @@ def write_onnx(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path:
     body = [model.graph.SerializeToString()]
     arrays = {name: np.ascontiguousarray(array, "<f4") for name, array in matrices.items()}
     size = len(body[0]) + sum(array.nbytes + 4 * _ALIGNED for array in arrays.values())
-    place = len(head_bytes) + len(delimited_start(_GRAPH, size)) + len(body[0])
+    place = len(head_bytes) + len(delimited_start(GRAPH, size)) + len(body[0])
     for name, array in arrays.items():
         start = _aligned_start(name, array, place)
         body += [start, array.data.cast("B")]
         place += len(start) + array.nbytes
     with path.open("wb") as file:
         file.write(head_bytes)
-        file.write(delimited_start(_GRAPH, sum(map(len, body))))
+        file.write(delimited_start(GRAPH, sum(map(len, body))))
         file.writelines(body)
 
 
@@ -155,8 +151,8 @@ def _aligned_start(name: str, array: np.ndarray, place: int) -> bytes:
     start = b""
     for padding in range(2 * _ALIGNED):  # a longer padding may take a longer number
         fields = described + delimited(_DOC_STRING, b" " * padding)
-        fields += delimited_start(_RAW_DATA, array.nbytes)
-        start = delimited_start(_INITIALIZER, len(fields) + array.nbytes) + fields
+        fields += delimited_start(RAW_DATA, array.nbytes)
+        start = delimited_start(INITIALIZER, len(fields) + array.nbytes) + fields
         if (place + len(start)) % _ALIGNED == 0:
             break
     return start

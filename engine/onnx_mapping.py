@@ -17,10 +17,10 @@ from engine.wire_format import (
     varint,
 )
 
-# Field numbers of onnx.proto: ModelProto.graph, GraphProto.initializer, four of TensorProto's, and
-# those of StringStringEntryProto.
-_GRAPH, _INITIALIZER = 7, 5
-_DATA_TYPE, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 2, 9, 13, 14
+# Field numbers of onnx.proto, as numbers, for `onnx` takes long to import: ModelProto.graph,
+# GraphProto.initializer, four of TensorProto's, and those of StringStringEntryProto.
+GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
+_DATA_TYPE, _EXTERNAL_DATA, _DATA_LOCATION = 2, 13, 14
 _KEY, _VALUE = 1, 2
 
 # TensorProto.DataLocation.EXTERNAL
@@ -49,10 +49,10 @@ def bare_model(path: Path, *, located: bool) -> bytes:
         return _bare_tensor(file, end, path.name if located else None)
 
     def graph(file: BinaryIO, end: int) -> bytes:
-        return _message(file, end, {_INITIALIZER: tensor})
+        return _message(file, end, {INITIALIZER: tensor})
 
     with path.open("rb") as file:
-        return _message(file, path.stat().st_size, {_GRAPH: graph})
+        return _message(file, path.stat().st_size, {GRAPH: graph})
 
 
 def _message(file: BinaryIO, end: int, inner: Mapping[int, _Reader]) -> bytes:
@@ -74,7 +74,7 @@ def _bare_tensor(file: BinaryIO, end: int, name: str | None) -> bytes:
     while (start := file.tell()) < end:
         field, wire, stop = read_field(file, end)
         content = file.tell()
-        if field == _RAW_DATA and wire == LENGTH_DELIMITED and stop - content >= _LARGE:
+        if field == RAW_DATA and wire == LENGTH_DELIMITED and stop - content >= _LARGE:
             data = content, stop - content
             file.seek(stop)
             continue
@@ -86,7 +86,7 @@ def _bare_tensor(file: BinaryIO, end: int, name: str | None) -> bytes:
         if size and offset % size == 0:
             parts.append(_location(name, offset, length))
         else:
-            parts.append(delimited(_RAW_DATA, _between(file, offset, offset + length)))
+            parts.append(delimited(RAW_DATA, _between(file, offset, offset + length)))
             file.seek(end)
     return b"".join(parts)
 
