@@ -16,7 +16,7 @@ from engine.calibration import Activations, calibrate
 from engine.parity import relative_error
 from engine.pixel_input import fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
-from engine.quantization import integer_form
+from engine.quantization import IN_FLOAT, integer_form, over_more_images, round_layers
 from engine.quantization_plan import WEIGHTED, Plan, plan_quantization
 from engine.saturation import FULL_LEVELS, REDUCED_LEVELS
 from engine.sessions import BATCH_SIZE, run_over, session
@@ -37,10 +37,12 @@ class Variant:
     keep: str = ""
     equalised: bool = False
     levels: int = FULL_LEVELS
+    in_float: bool = False  # ranges of all images in fp32
 
 
 VARIANTS = (
     Variant("as shipped: MinMax, pixels folded, biases corrected"),
+    Variant("as shipped, all ranges in fp32", in_float=True),
     Variant("MinMax alone", folded=False, corrected=False),
     Variant("pixels folded", corrected=False),
     Variant("biases corrected", folded=False),
@@ -95,7 +97,8 @@ def quantized(
     folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT) if variant.folded else None
     kept = sensitive if variant.keep == "sensitive" else _kept(model.graph, variant.keep)
     plan = plan_quantization(model.graph, kept)
-    activations = calibrate(model, plan, calibration)
+    few = variant.method is None and not variant.in_float
+    activations = calibrate(model, plan, calibration[:IN_FLOAT] if few else calibration)
     if variant.method is not None:
         ranges = _ranges(model, plan, calibration, variant)
         activations = {
@@ -106,7 +109,10 @@ def quantized(
         }
     if not variant.corrected:
         activations = {site: _without_means(found) for site, found in activations.items()}
-    return integer_form(model, plan, activations, folded, levels=variant.levels)
+    layers = round_layers(model, plan, activations, folded, levels=variant.levels)
+    if few:
+        activations = over_more_images(model, plan, activations, folded, layers, calibration)
+    return integer_form(model, plan, activations, folded, layers)
 
 
 def most_sensitive(path: Path, preprocessing: Preprocessing, calibration: np.ndarray) -> list[str]:
@@ -124,7 +130,8 @@ def most_sensitive(path: Path, preprocessing: Preprocessing, calibration: np.nda
         if node.op_type in WEIGHTED:
             plan = plan_quantization(model.graph, [node.output[0]])
             known = {site: activations[site] for site in plan.sites}
-            int8 = integer_form(model, plan, known, folded, levels=FULL_LEVELS)
+            layers = round_layers(model, plan, known, folded, levels=FULL_LEVELS)
+            int8 = integer_form(model, plan, known, folded, layers)
             got = features(session(int8.SerializeToString()), calibration)
             errors[node.output[0]] = relative_error(expected, got)
     return sorted(errors, key=errors.__getitem__)[:_SENSITIVE]

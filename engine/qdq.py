@@ -24,6 +24,11 @@ class Quantizer:
     zero_point: int
 
 
+def quantized_name(site: str) -> str:
+    """Return the name of the uint8 tensor that a site of a plan is quantised to."""
+    return f"{site}/q"
+
+
 # Scales below this stand for nothing, and products of them would leave float32.
 _LEAST_SCALE = 1e-15
 
@@ -160,7 +165,7 @@ class _Writer:
     def quantize(self, site: str, source: str) -> None:
         """Quantise what `source` has become; readers of `site` read what it was rounded to."""
         scale, zero = self._parameters(site)
-        quantized = f"{site}/q"
+        quantized = quantized_name(site)
         # A second reader of the float tensor would keep the layer that makes it from being fused.
         source = self._renamed.get(source, source)
         self._node("QuantizeLinear", [source, scale, zero], quantized)

@@ -7,6 +7,7 @@ whose large weights cancel out: docs/precision.md has the figures.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnx import numpy_helper, version_converter
 
 from engine.calibration import Activations, calibrate
 from engine.graph_walk import operator_set
+from engine.integer_ranges import seen_in_int8, with_room
 from engine.pixel_input import PIXELS, PixelInput, fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.qdq import (
@@ -28,6 +30,9 @@ from engine.quantization_plan import WEIGHTED, Plan, plan_quantization
 
 # The first that has a scale for each channel.
 _OPERATOR_SET = 13
+
+# Images that are run in fp32. Means are steady after a few, and ranges are widened by the others.
+IN_FLOAT = 8
 
 # What a bias is at most, in steps of its int32: as much again is left for its correction, and for
 # the sum of products that it is added to.
@@ -48,7 +53,8 @@ def quantize(
     """Return the int8 form of an exported fp32 backbone.
 
     model: is used up; VGG16's has half a gigabyte, of which no copy is made.
-    pixels: uint8 (N, H, W, 3) RGB, the images to calibrate on. levels: see `quantize_weights`.
+    pixels: uint8 (N, H, W, 3) RGB, the images to calibrate on, in the order of a fair choice: the
+        first IN_FLOAT count for more. levels: see `quantize_weights`.
     file: one that the model was read from, see `calibrate`.
     """
     if operator_set(model) < _OPERATOR_SET:
@@ -56,21 +62,35 @@ def quantize(
         file = None  # a constant of that name may be another now
     folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT)
     plan = plan_quantization(model.graph)
-    activations = calibrate(model, plan, pixels, file)
-    return integer_form(model, plan, activations, folded, levels=levels)
+    activations = calibrate(model, plan, pixels[:IN_FLOAT], file)
+    layers = round_layers(model, plan, activations, folded, levels=levels)
+    if len(pixels) > IN_FLOAT:
+        activations = over_more_images(model, plan, activations, folded, layers, pixels)
+    return integer_form(model, plan, activations, folded, layers)
 
 
-def integer_form(
+@dataclass(frozen=True)
+class Layers:
+    """int8 weights and corrected float32 biases, by the outputs of their nodes.
+
+    A layer without a bias, whose inputs' means are not known either, has none.
+    """
+
+    weights: Mapping[str, QuantizedWeights]
+    biases: Mapping[str, np.ndarray]
+
+
+def round_layers(
     model: onnx.ModelProto,
     plan: Plan,
     activations: Mapping[str, Activations],
     folded: PixelInput | None,
     *,
     levels: int,
-) -> onnx.ModelProto:
-    """Return the int8 form of a float model whose activations are known.
+) -> Layers:
+    """Return the layers of a float model as integers.
 
-    activations: of each site of the plan. folded: where its pixels come from, if folded.
+    They fit activations of wider ranges too. folded: where its pixels come from, if folded.
     """
     quantizers = _quantizers(plan, activations, folded)
     weights: dict[str, QuantizedWeights] = {}
@@ -93,8 +113,40 @@ def integer_form(
         if means is not None and node.op_type != "MatMul":
             correction = _correction(node, kernel, weights[output], means)
             biases[output] = (bias + correction).astype(np.float32)
+    return Layers(weights, biases)
+
+
+def over_more_images(
+    model: onnx.ModelProto,
+    plan: Plan,
+    activations: Mapping[str, Activations],
+    folded: PixelInput | None,
+    layers: Layers,
+    pixels: np.ndarray,
+) -> dict[str, Activations]:
+    """Return activations of a few images with ranges that take in those of `pixels` as well.
+
+    See `engine.integer_ranges`.
+    """
+    roomy = with_room(activations)
+    int8 = integer_form(model, plan, roomy, folded, layers)
+    return seen_in_int8(int8, _quantizers(plan, roomy, folded), activations, pixels)
+
+
+def integer_form(
+    model: onnx.ModelProto,
+    plan: Plan,
+    activations: Mapping[str, Activations],
+    folded: PixelInput | None,
+    layers: Layers,
+) -> onnx.ModelProto:
+    """Return the int8 form of a float model whose activations and layers are known.
+
+    activations: of each site of the plan. folded: where its pixels come from, if folded.
+    """
+    quantizers = _quantizers(plan, activations, folded)
     integers = {} if folded is None else {PIXELS: folded.source}
-    return write_qdq(model, plan, quantizers, weights, biases, integers)
+    return write_qdq(model, plan, quantizers, layers.weights, layers.biases, integers)
 
 
 def _quantizers(

@@ -6,7 +6,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.calibration import calibrate
-from engine.quantization import integer_form
+from engine.quantization import integer_form, round_layers
 from engine.quantization_plan import plan_quantization
 from engine.sessions import run_over, session
 
@@ -51,7 +51,9 @@ def test_float_layers_between_integer_ones_keep_their_weights():
     onnx.checker.check_model(model)
     pixels = np.random.default_rng(1).integers(0, 256, (16, 12, 12, 3), np.uint8)
     plan = plan_quantization(model.graph, keep_float=["b"])
-    int8 = integer_form(model, plan, calibrate(model, plan, pixels), None, levels=127)
+    activations = calibrate(model, plan, pixels)
+    layers = round_layers(model, plan, activations, None, levels=127)
+    int8 = integer_form(model, plan, activations, None, layers)
 
     def features_of(runner):
         (features,) = zip(*run_over(runner, pixels, ["features"]), strict=True)
