@@ -7,7 +7,7 @@ whose large weights cancel out: docs/precision.md has the figures.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +130,15 @@ def over_more_images(
     """
     roomy = with_room(activations)
     int8 = integer_form(model, plan, roomy, folded, layers)
-    return seen_in_int8(int8, _quantizers(plan, roomy, folded), activations, pixels)
+    seen = seen_in_int8(int8, _quantizers(plan, roomy, folded), activations, pixels)
+    # A step beyond what a Clip lets through, and saturation would no longer do what it does.
+    constants = {constant.name: constant for constant in model.graph.initializer}
+    for node in model.graph.node:
+        site, bound = node.output[0], constants.get([*node.input, "", ""][2])
+        if node.op_type == "Clip" and site in seen and bound is not None:
+            most = numpy_helper.to_array(bound).item()
+            seen[site] = replace(seen[site], high=min(seen[site].high, most))
+    return seen
 
 
 def integer_form(

@@ -103,3 +103,14 @@ def test_images_after_the_first_few_are_run_in_int8_alone(monkeypatch):
     )
     clipped = run(narrow, pictures(20, seed=3))
     assert np.linalg.norm(clipped - expected) > 2 * np.linalg.norm(got - expected)
+
+
+def test_no_range_exceeds_what_a_clip_lets_through():
+    """A Clip that saturation does not stand for is not fused: MobileNetV2 ran five times slower."""
+    nodes = [node("Clip", "a zero six", "b"), *NODES[2:]]
+    more = {"zero": np.float32(0), "six": np.float32(0.7)}
+    network = model([NODES[0], *nodes], {**CONSTANTS, **more}, "features", "torch")
+    int8 = quantize(
+        network, PREPROCESSINGS["torch"], contrasts(*[0.1] * IN_FLOAT, *[0.3] * 9), levels=127
+    )
+    assert "Clip" not in [entry.op_type for entry in int8.graph.node]
