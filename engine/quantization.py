@@ -128,17 +128,26 @@ def over_more_images(
 
     See `engine.integer_ranges`.
     """
-    roomy = with_room(activations)
+    roomy = _within_clips(model, with_room(activations))
     int8 = integer_form(model, plan, roomy, folded, layers)
-    seen = seen_in_int8(int8, _quantizers(plan, roomy, folded), activations, pixels)
-    # A step beyond what a Clip lets through, and saturation would no longer do what it does.
+    return seen_in_int8(int8, _quantizers(plan, roomy, folded), activations, pixels)
+
+
+def _within_clips(
+    model: onnx.ModelProto, activations: Mapping[str, Activations]
+) -> dict[str, Activations]:
+    """Return activations without the room that a Clip before them leaves empty.
+
+    With it saturation would not do what the Clip does, and the Clip would not be fused.
+    """
     constants = {constant.name: constant for constant in model.graph.initializer}
+    result = dict(activations)
     for node in model.graph.node:
         site, bound = node.output[0], constants.get([*node.input, "", ""][2])
-        if node.op_type == "Clip" and site in seen and bound is not None:
+        if node.op_type == "Clip" and site in result and bound is not None:
             most = numpy_helper.to_array(bound).item()
-            seen[site] = replace(seen[site], high=min(seen[site].high, most))
-    return seen
+            result[site] = replace(result[site], high=min(result[site].high, most))
+    return result
 
 
 def integer_form(

@@ -30,12 +30,12 @@ CONSTANTS = {
 }
 
 
-def few_and_all(pixels, few=IN_FLOAT):
+def few_and_all(pixels):
     """Return a plan, its activations on the first images, those widened, and those of all."""
     network = model(NODES, CONSTANTS, "features", "torch")
     folded = fold_preprocessing(network, PREPROCESSINGS["torch"], NETWORK_INPUT)
     plan = plan_quantization(network.graph)
-    known = calibrate(network, plan, pixels[:few])
+    known = calibrate(network, plan, pixels[:IN_FLOAT])
     layers = round_layers(network, plan, known, folded, levels=127)
     widened = over_more_images(network, plan, known, folded, layers, pixels)
     return plan, known, widened, calibrate(network, plan, pixels)
