@@ -13,9 +13,10 @@ from cache.store import Space, space_id
 from engine.architectures import ARCHITECTURES
 from engine.backbone import ModelDescription, ModelFile, feature_space, read_description
 from engine.head import Head
-from engine.images import DECODE_RULE, INTERPOLATIONS
+from engine.images import DECODE_RULE
 from engine.int8_models import MODEL_NAME, int8_model
 from engine.model_store import BackboneRequest, backbone_request, exported_model, store_folder
+from engine.resizing import INTERPOLATIONS
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ The rule, named by DECODE_RULE and part of the feature space:
     colour    grey, palette, YCbCr and CMYK (inverted, as Adobe writes it) -> RGB as Pillow does;
               16 bits by the high byte; 32-bit and floating-point greys are rejected, for nothing
               says what is white
-    resize    straight to the target, the aspect not kept (as Keras' `load_img`), with Pillow's
-              antialiasing for all but nearest
+    resize    straight to the target, the aspect not kept (as Keras' `load_img`), antialiased
+              except nearest (`engine.resizing`)
     alpha     over white; colours are weighted by their opacity in the resize
 """
 
@@ -31,8 +31,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 from engine.formats import FORMATS, HEAD_BYTES, image_format
 from engine.jpeg import read_jpeg
 from engine.orientation import orientation, turned, upright
+from engine.resizing import resized
 
-DECODE_RULE = "pillow-dct2x-exif-white/2"
+DECODE_RULE = "pillow-dct2x-exif-white/3"
 
 # Above these an image is taken for a decompression bomb. MAX_PIXELS (at the scale that is decoded)
 # is where Pillow warns; MAX_JPEG_PIXELS lets the 200-megapixel photographs of telephones through,
@@ -47,15 +48,6 @@ MAX_SCANNED_PIXELS = 2**33
 # Of a run-length encoded BMP, which Pillow decodes in Python; two bytes of it can be a whole row.
 MAX_RLE_PIXELS = 2**22
 
-INTERPOLATIONS: Mapping[str, Image.Resampling] = MappingProxyType(
-    {
-        "nearest": Image.Resampling.NEAREST,
-        "bilinear": Image.Resampling.BILINEAR,
-        "bicubic": Image.Resampling.BICUBIC,
-        "lanczos": Image.Resampling.LANCZOS,
-    }
-)
-
 
 class Rejected(Exception):
     """These bytes give no pixels; `reason` says why, in a line."""
@@ -69,14 +61,13 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
     """Return the pixels of an encoded image, uint8 (height, width, 3) RGB, maybe read-only.
 
     size: (height, width).
-    interpolation: a key of INTERPOLATIONS.
+    interpolation: one of `engine.resizing.INTERPOLATIONS`.
 
     May be called by several threads at once; Pillow decodes and resizes without the GIL.
 
     Raises:
         Rejected: and nothing else, whatever the bytes.
     """
-    resampling = INTERPOLATIONS[interpolation]
     if not data:
         raise Rejected("the file is empty")
     form = image_format(data[:HEAD_BYTES])
@@ -84,7 +75,7 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
         raise Rejected(f"not an image of a known format ({', '.join(FORMATS)})")
     try:
         image = _jpeg(data, size) if form == "JPEG" else _loaded(data, form)
-        return _pixels(image, size, resampling)
+        return _pixels(image, size, interpolation)
     except Rejected:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -158,8 +149,7 @@ def _upright(image: Image.Image, value: int) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampling) -> np.ndarray:
-    box = (size[1], size[0])
+def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
     image = _eight_bits(image)
     if image.has_transparency_data:
         # RGBa is RGBA with the colours multiplied by alpha: resized so, a transparent pixel's
@@ -168,7 +158,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
             image = image.convert("RGBA")
         if image.mode == "RGBA":
             image = image.convert("RGBa")
-        scaled = np.asarray(image.resize(box, resampling))
+        scaled = resized(image, size, interpolation)
         white = np.subtract(255, scaled[..., 3:], dtype=np.uint8)
         # Bicubic and Lanczos may overshoot, so that the sum is not bounded by 255.
         over_white: np.ndarray = white + np.minimum(scaled[..., :3], 255 - white)
@@ -177,8 +167,8 @@ def _pixels(image: Image.Image, size: tuple[int, int], resampling: Image.Resampl
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    resized = np.asarray(image.resize(box, resampling))
-    return resized if image.mode == "RGB" else np.repeat(resized[..., None], 3, axis=2)
+    pixels = resized(image, size, interpolation)
+    return pixels if image.mode == "RGB" else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -19,6 +19,7 @@ from PIL import Image
 from cache.failures import Interrupted
 from cache.store import FeatureCache
 from engine import extract, extraction
+from engine.resizing import resized
 
 KEYS = [
     *("source", "space", "backbone", "precision", "precision_reason", "samples", "computed"),
@@ -355,7 +356,7 @@ def test_help_imports_nothing_that_takes_time(module):
     assert finished.stdout.splitlines()[-1] == "[]"
 
 
-def test_pixels_reach_the_network_as_pillow_resizes_them(run, tmp_path, tiny_backbone):
+def test_pixels_reach_the_network_resized_and_preprocessed(run, tmp_path, tiny_backbone):
     """From file to feature by hand: decode, resize, preprocess, the network."""
     import onnxruntime
 
@@ -364,7 +365,7 @@ def test_pixels_reach_the_network_as_pillow_resizes_them(run, tmp_path, tiny_bac
     session = onnxruntime.InferenceSession(tiny_backbone)
     for path, feature in features_of(tmp_path / "cache").items():
         image = Image.open(io.BytesIO((folder / path).read_bytes()))
-        pixels = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+        pixels = resized(image, (32, 32), "bilinear").astype(np.float32)
         x = np.ascontiguousarray((pixels / 127.5 - 1).transpose(2, 0, 1)[None])
         (wanted,) = session.run(None, {"image": x})
         np.testing.assert_allclose(feature, wanted[0], rtol=1e-4, atol=1e-5)
