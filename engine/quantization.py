@@ -17,6 +17,7 @@ from onnx import numpy_helper, version_converter
 from engine.calibration import Activations, calibrate
 from engine.graph_walk import operator_set
 from engine.integer_ranges import seen_in_int8, with_room
+from engine.pixel_groups import group_pixels
 from engine.pixel_input import PIXELS, PixelInput, fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.qdq import (
@@ -66,7 +67,9 @@ def quantize(
     layers = round_layers(model, plan, activations, folded, levels=levels)
     if len(pixels) > IN_FLOAT:
         activations = over_more_images(model, plan, activations, folded, layers, pixels)
-    return integer_form(model, plan, activations, folded, layers)
+    int8 = integer_form(model, plan, activations, folded, layers)
+    group_pixels(int8)
+    return int8
 
 
 @dataclass(frozen=True)
