@@ -35,6 +35,8 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
         return False
     transposed, first = makers[pixels.input[0]], readers[pixels.output[0]][0]
     rounded = readers[first.output[0]][0]
+    if rounded.op_type != "QuantizeLinear":  # an activation that saturation does not stand for
+        return False
     parameters = [makers[name] for name in first.input[1:]]  # of the weights and of the bias
     weights = parameters[0].input[0]
     height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:3])

@@ -148,6 +148,25 @@ def test_pixels_of_a_network_that_begins_otherwise_are_left():
     assert not group_pixels(proto)
 
 
+def test_an_activation_that_stays_is_in_the_way():
+    nodes = [
+        node("Conv", f"{NETWORK_INPUT} k0", "a", strides=[2, 2], pads=[0, 0, 1, 1]),
+        node("Clip", "a least", "b"),
+        node("Conv", "b k1", "c"),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "features"),
+    ]
+    constants = {
+        "k0": kernel(8, 3, 3, 3),
+        "least": np.array(0.125, np.float32),
+        "k1": kernel(8, 8, 3, 3),
+    }
+    proto = model(nodes, constants, "features", "tf")
+    proto = quantize(proto, PREPROCESSINGS["tf"], pixels(16, 16), levels=63)
+    assert "Clip" in [entry.op_type for entry in proto.graph.node]
+    assert not group_pixels(proto)
+
+
 def test_quantised_models_are_grouped(monkeypatch):
     monkeypatch.undo()
     proto = int8(3, 16, 16, pads=[0, 0, 1, 1])
