@@ -13,7 +13,13 @@ import onnx
 from onnx import helper, numpy_helper
 
 from engine.graph_walk import consumers, needed
-from engine.quantization_plan import ACTIVATIONS, WEIGHTED, Plan, activated
+from engine.quantization_plan import (
+    ACTIVATIONS,
+    WEIGHTED,
+    Plan,
+    activated,
+    activation_bounds,
+)
 
 
 @dataclass(frozen=True)
@@ -135,17 +141,11 @@ def _saturates(
     node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], quantizer: Quantizer
 ) -> bool:
     """Tell whether saturation at a quantizer's ends does what an activation does."""
-    if quantizer.zero_point != 0 or node.op_type == "Relu":
-        return quantizer.zero_point == 0
-    names = [*node.input[1:], "", ""][:2]
-    if any(name and name not in constants for name in names):
+    bounds = activation_bounds(node, constants)
+    if quantizer.zero_point != 0 or bounds is None:
         return False
-    least, largest = (
-        numpy_helper.to_array(constants[name]).item() if name else bound
-        for name, bound in zip(names, (-np.inf, np.inf), strict=True)
-    )
     # Several tensors may share a quantizer that spans more than this one may hold.
-    return bool(least <= 0 and largest >= (255 - 0.5) * quantizer.scale)
+    return bounds[0] <= 0 and bounds[1] >= (255 - 0.5) * float(quantizer.scale)
 
 
 class _Writer:

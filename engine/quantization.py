@@ -27,7 +27,13 @@ from engine.qdq import (
     quantizer_for,
     write_qdq,
 )
-from engine.quantization_plan import WEIGHTED, Plan, plan_quantization
+from engine.quantization_plan import (
+    ACTIVATIONS,
+    WEIGHTED,
+    Plan,
+    activation_bounds,
+    plan_quantization,
+)
 
 # The first that has a scale for each channel.
 _OPERATOR_SET = 13
@@ -146,10 +152,11 @@ def _within_clips(
     constants = {constant.name: constant for constant in model.graph.initializer}
     result = dict(activations)
     for node in model.graph.node:
-        site, bound = node.output[0], constants.get([*node.input, "", ""][2])
-        if node.op_type == "Clip" and site in result and bound is not None:
-            most = numpy_helper.to_array(bound).item()
-            result[site] = replace(result[site], high=min(result[site].high, most))
+        site = node.output[0]
+        if node.op_type in ACTIVATIONS and site in result:
+            bounds = activation_bounds(node, constants)
+            if bounds is not None:
+                result[site] = replace(result[site], high=min(result[site].high, bounds[1]))
     return result
 
 

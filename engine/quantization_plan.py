@@ -7,10 +7,12 @@ one are never rounded; pooling and concatenation of integers are cheaper than of
 over all positions stay float, where they average the rounding out.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import onnx
+from onnx import numpy_helper
 
 from engine.graph_walk import consumers
 
@@ -134,6 +136,22 @@ def activated(output: str, users: Mapping[str, list[onnx.NodeProto]]) -> str:
     if len(following) == 1 and following[0].op_type in ACTIVATIONS:
         return str(following[0].output[0])
     return output
+
+
+def activation_bounds(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]
+) -> tuple[float, float] | None:
+    """Return what one of ACTIVATIONS lets through, its least and largest; None if it varies."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    names = [*node.input[1:], "", ""][:2]
+    if any(name and name not in constants for name in names):
+        return None
+    least, largest = (
+        float(numpy_helper.to_array(constants[name]).item()) if name else bound
+        for name, bound in zip(names, (-math.inf, math.inf), strict=True)
+    )
+    return least, largest
 
 
 class _Groups:
