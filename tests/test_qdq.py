@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from int8_samples import fake_quantized, kernel, model, node, pictures, run
 
+import engine.qdq
 from engine.calibration import calibrate
 from engine.pixel_input import fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, PREPROCESSINGS
@@ -283,6 +284,19 @@ def test_weights_are_rounded_to_the_nearest_level(weights, axis, levels):
     assert (found.scales > 0).all()
     steps = found.scales.reshape([-1, 1] if axis == 0 else [1, -1])
     assert (np.abs(found.dequantized() - weights) <= steps * 0.501 + 1e-12).all()
+
+
+@pytest.mark.parametrize("block", [1, 300, 5000])
+@pytest.mark.parametrize(("shape", "axis"), [((23, 7), 1), ((23, 7), 0), ((9, 4, 3, 3), 0)])
+def test_rounding_in_parts_is_rounding_at_once(monkeypatch, shape, axis, block):
+    weights = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    at_once = quantize_weights(weights, axis, levels=127)
+    monkeypatch.setattr(engine.qdq, "_BLOCK", block)
+    in_parts = quantize_weights(weights, axis, levels=127)
+    assert np.array_equal(in_parts.values, at_once.values)
+    assert np.array_equal(in_parts.scales, at_once.scales)
+    steps = at_once.scales.reshape([-1 if a == axis else 1 for a in range(len(shape))])
+    assert np.array_equal(at_once.values, np.rint(weights * (1 / steps)))
 
 
 def test_a_channel_of_zeros_stays_zero():
