@@ -63,7 +63,7 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
     size: (height, width).
     interpolation: one of `engine.resizing.INTERPOLATIONS`.
 
-    May be called by several threads at once; Pillow decodes and resizes without the GIL.
+    May be called by several threads at once, which decode and resize without the GIL.
 
     Raises:
         Rejected: and nothing else, whatever the bytes.

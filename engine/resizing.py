@@ -2,8 +2,8 @@
 
 "bilinear", the default, is Pillow's antialiased filter (widened by the scale) computed by
 fast_image_resize (https://github.com/Cykooz/fast_image_resize) in a quarter of the time: the same
-but for one grey level where sums are rounded, and the same on every CPU, for its sums are of
-integers. The others are Pillow's own: those that overshoot are cut to 0..255 between the two
+but for one grey level, rarely two, where sums are rounded, and the same on every CPU, for its sums
+are of integers. The others are Pillow's own: those that overshoot are cut to 0..255 between the two
 directions, and the other library takes the directions in the other order
 (docs/decisions/032-how-images-are-decoded.md).
 """
@@ -35,13 +35,16 @@ def resized(image: Image.Image, size: tuple[int, int], interpolation: str) -> np
     size: (height, width); the aspect is not kept.
     interpolation: one of INTERPOLATIONS.
 
-    May be called by several threads at once; the work is done without the GIL.
+    May be called by several threads at once; the work is done without the GIL. Raises MemoryError.
     """
     height, width = size
     if interpolation != _BILINEAR:
         return np.asarray(image.resize((width, height), _BY_PILLOW[interpolation]))
     scaled = Image.new(image.mode, (width, height))
-    bilinear = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), use_alpha=False)
+    # Rust ends the process where it gets no memory. It will ask for an image of the old width and
+    # the new height, so Python asks for twice that first.
+    np.empty((2, height, image.width, 4), np.uint8)
+    bilinear = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear))
     # It reads and writes Pillow's memory, whose layout it knows for the versions in pyproject.toml.
     Resizer().resize_pil(image, scaled, bilinear)
     return np.asarray(scaled)

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -352,6 +354,46 @@ def test_truncated_images_are_rejected(form):
     data = encoded(picture(200, 300), form)
     assert reason(data[: len(data) // 2])
     assert reason(data[:20])
+
+
+_WITHIN_MEMORY = """
+import resource, sys
+from engine.images import Rejected, decode
+
+decode(open(sys.argv[2], "rb").read(), (8, 8), "bilinear")
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + int(sys.argv[3]) * 2**20,) * 2)
+try:
+    decode(open(sys.argv[1], "rb").read(), (224, 224), "bilinear")
+    print("pixels")
+except Rejected as rejected:
+    print(rejected.reason)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
+def test_too_little_memory_is_a_reason_and_no_end(tmp_path):
+    """However little there is: the decoder, the resize or its intermediate image may want more."""
+    Image.new("RGB", (65500, 1300)).save(tmp_path / "wide.png")
+    picture().save(tmp_path / "small.png")
+    seen = set()
+    for megabytes in (200, 330, 345, 360, 390, 420, 800):
+        finished = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                _WITHIN_MEMORY,
+                tmp_path / "wide.png",
+                tmp_path / "small.png",
+                str(megabytes),
+            ],
+            capture_output=True,
+            text=True,
+        )
+        assert finished.returncode == 0, (megabytes, finished.stderr)
+        seen.add(finished.stdout.strip())
+    assert seen == {"pixels", "too large to decode in the memory there is"}
 
 
 def test_threads_give_the_same_pixels():

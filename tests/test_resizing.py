@@ -26,9 +26,12 @@ def pillows(image, size, resampling=Image.Resampling.BILINEAR):
 
 
 def assert_within_a_level(pixels, wanted):
+    """Both round twice, so that one value in many thousands is two levels apart."""
     assert pixels.dtype == np.uint8
     assert pixels.shape == wanted.shape
-    assert np.abs(pixels.astype(int) - wanted).max() <= 1
+    apart = np.abs(pixels.astype(int) - wanted)
+    assert apart.max() <= 2
+    assert (apart == 2).sum() <= 2 + apart.size / 1000
 
 
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(MODES))
