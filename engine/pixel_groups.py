@@ -22,9 +22,11 @@ _OUTPUTS = _PIXELS // _STRIDE  # of a position, side by side
 
 
 def group_pixels(int8: onnx.ModelProto) -> bool:
-    """Make an int8 model of `engine.quantization` begin so; False where it would not gain.
+    """Make an int8 model of `engine.quantization` begin so; False where it would not fit.
 
-    Left as they are: other strides, widths that do not divide, pixels with a border of their own.
+    Left as they are: strides but two, dilations, a width that is no multiple of four or not known,
+    an odd number of output columns, pixels with a border of their own, and a convolution that is
+    not rounded at once.
     """
     graph = int8.graph
     readers = consumers(graph.node)
@@ -34,9 +36,13 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
     if pixels is None or makers[pixels.input[0]].op_type != "Transpose":
         return False
     transposed, first = makers[pixels.input[0]], readers[pixels.output[0]][0]
-    rounded = readers[first.output[0]][0]
-    if rounded.op_type != "QuantizeLinear":  # an activation that saturation does not stand for
+    following = readers.get(first.output[0], [])
+    seen_outside = first.output[0] in (output.name for output in graph.output)
+    if seen_outside or [node.op_type for node in following] != ["QuantizeLinear"]:
         return False
+    if any(name not in makers for name in first.input[1:]):
+        return False  # a float layer, whose weights are no integers
+    rounded = following[0]
     parameters = [makers[name] for name in first.input[1:]]  # of the weights and of the bias
     weights = parameters[0].input[0]
     height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:3])
@@ -87,22 +93,23 @@ def _grouped(
 ) -> tuple[np.ndarray, list[int], tuple[int, int]] | None:
     """Return the spread kernel, int8 (2 O, 12, KH, groups), its pads and how large the output is.
 
-    kernel: int8 (O, 3, KH, KW), of a Conv with `attributes` over (N, 3, height, width).
+    kernel: int8 (O, 3, KH, KW), of a Conv with `attributes` over (N, 3, height, width). None if
+    that does not fit groups.
     """
     outputs, channels, rows, columns = kernel.shape
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
     if attributes.get("strides", [1, 1]) != [_STRIDE, _STRIDE]:
         return None
-    if attributes.get("dilations", [1, 1]) != [1, 1] or width % _PIXELS:
+    if attributes.get("dilations", [1, 1]) != [1, 1] or not height or not width or width % _PIXELS:
         return None
     out_height = (top + height + bottom - rows) // _STRIDE + 1
     out_width = (left + width + right - columns) // _STRIDE + 1
+    if out_width % _OUTPUTS:
+        return None
     before = -(-left // _PIXELS)  # groups of padding
     shift = before * _PIXELS - left
     groups = -(-(shift + _STRIDE * (_OUTPUTS - 1) + columns) // _PIXELS)
     behind = out_width // _OUTPUTS - 1 + groups - before - width // _PIXELS
-    if out_width % _OUTPUTS:
-        return None
     spread = np.zeros((_OUTPUTS, outputs, channels, rows, groups * _PIXELS), kernel.dtype)
     for number in range(_OUTPUTS):
         start = shift + _STRIDE * number

@@ -45,8 +45,8 @@ IN_FLOAT = 8
 # the sum of products that it is added to.
 _MAX_BIAS_STEPS = 2**30
 
-# Rows of a dense layer's weights that are compared at a time, of 16 KB in VGG16: what stays in the
-# core's cache.
+# Rows of a dense layer's weights that are compared at a time, each of 16 KB in VGG16: no large
+# memory is new to the process for them.
 _ROWS = 64
 
 

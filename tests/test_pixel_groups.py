@@ -9,6 +9,7 @@ from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 from int8_samples import kernel, model, node, run
+from onnx import numpy_helper
 
 import engine.quantization
 from engine.pixel_groups import group_pixels
@@ -118,19 +119,20 @@ def test_the_runtime_fuses_and_leaves_nothing_between(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("width", "attributes"),
+    ("side", "width", "attributes"),
     [
-        (16, {"strides": [1, 1], "pads": [1, 1, 1, 1]}),
-        (16, {"strides": [2, 1], "pads": [1, 1, 1, 1]}),
-        (16, {"pads": [0, 0, 0, 0]}),
-        (18, {"pads": [0, 0, 1, 3]}),
-        (16, {"dilations": [2, 2], "pads": [2, 2, 2, 2]}),
-        (16, {"pads": [0, 0, 1, 1], "preprocessing": "caffe"}),
+        (3, 16, {"strides": [1, 1], "pads": [1, 1, 1, 1]}),
+        (3, 16, {"strides": [2, 1], "pads": [1, 1, 1, 1]}),
+        (3, 16, {"strides": [1, 2], "pads": [1, 1, 1, 1]}),
+        (3, 16, {"pads": [0, 0, 0, 0]}),
+        (3, 18, {"pads": [0, 0, 1, 3]}),
+        (3, 16, {"dilations": [2, 2], "pads": [1, 1, 1, 1]}),
+        (5, 16, {"pads": [2, 2, 2, 2], "preprocessing": "caffe"}),
     ],
-    ids=["stride 1", "stride 2 and 1", "odd outputs", "width", "dilations", "own border"],
+    ids=["1", "2 and 1", "1 and 2", "odd outputs", "width", "dilations", "own border"],
 )
-def test_what_does_not_fit_is_left_as_it_was(width, attributes):
-    proto = int8(3, 16, width, **attributes)
+def test_what_does_not_fit_is_left_as_it_was(side, width, attributes):
+    proto = int8(side, 16, width, **attributes)
     before = proto.SerializeToString(deterministic=True)
     assert not group_pixels(proto)
     assert proto.SerializeToString(deterministic=True) == before
@@ -164,6 +166,28 @@ def test_an_activation_that_stays_is_in_the_way():
     proto = model(nodes, constants, "features", "tf")
     proto = quantize(proto, PREPROCESSINGS["tf"], pixels(16, 16), levels=63)
     assert "Clip" in [entry.op_type for entry in proto.graph.node]
+    assert not group_pixels(proto)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_size_that_is_not_known_is_left(axis):
+    proto = int8(3, 16, 16, pads=[0, 0, 1, 1])
+    proto.graph.input[0].type.tensor_type.shape.dim[axis].Clear()
+    assert not group_pixels(proto)
+
+
+def test_a_convolution_that_is_seen_outside_is_left():
+    proto = int8(3, 16, 16, pads=[0, 0, 1, 1])
+    conv, _ = first_convolution(proto)
+    proto.graph.output.append(onnx.helper.make_empty_tensor_value_info(conv.output[0]))
+    assert not group_pixels(proto)
+
+
+def test_a_convolution_of_float_weights_is_left():
+    proto = int8(3, 16, 16, pads=[0, 0, 1, 1])
+    conv, _ = first_convolution(proto)
+    proto.graph.initializer.append(numpy_helper.from_array(kernel(8, 3, 3, 3), "float"))
+    conv.input[1] = "float"
     assert not group_pixels(proto)
 
 

@@ -299,6 +299,11 @@ def test_rounding_in_parts_is_rounding_at_once(monkeypatch, shape, axis, block):
     assert np.array_equal(at_once.values, np.rint(weights * (1 / steps)))
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((5, 0), 1), ((0, 3, 3, 3), 0)])
+def test_no_weights_are_no_integers(shape, axis):
+    assert quantize_weights(np.empty(shape, np.float32), axis, levels=127).values.shape == shape
+
+
 def test_a_channel_of_zeros_stays_zero():
     weights = kernel(3, 4, 3, 3)
     weights[1] = 0

@@ -70,6 +70,17 @@ def test_the_correction_takes_most_of_the_error_away(monkeypatch, groups, dense)
     assert corrected < plain / 3
 
 
+@pytest.mark.parametrize("rows", [1, 5, 16])
+def test_a_dense_layer_is_corrected_in_parts(monkeypatch, rows):
+    def made():
+        int8 = quantize(network(1, dense=True), PREPROCESSINGS["caffe"], pictures(5), levels=127)
+        return int8.SerializeToString(deterministic=True)
+
+    at_once = made()
+    monkeypatch.setattr(engine.quantization, "_ROWS", rows)
+    assert made() == at_once
+
+
 def test_depthwise_weights_are_each_their_own_scale():
     """One weight a channel is its own peak: nothing is rounded, nothing is to correct."""
     assert off(16) < 0.1

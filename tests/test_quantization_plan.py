@@ -1,11 +1,19 @@
 """Which nodes of a graph are computed on integers, and which tensors are quantised for them."""
 
+import math
+
 import numpy as np
 import pytest
 from int8_samples import graph, kernel, node
+from onnx import numpy_helper
 
 from engine.graph_walk import consumers
-from engine.quantization_plan import activated, data_inputs, plan_quantization
+from engine.quantization_plan import (
+    activated,
+    activation_bounds,
+    data_inputs,
+    plan_quantization,
+)
 
 CONSTANTS = {
     "k0": kernel(8, 3, 3, 3),
@@ -158,3 +166,24 @@ def test_shapes_and_weights_are_no_data():
     assert data_inputs(node("Conv", "a k0 bias", "c"), CONSTANTS) == ["a"]
     assert data_inputs(node("Clip", "a  six", "c"), CONSTANTS) == ["a"]
     assert data_inputs(node("Add", "a b", "c"), ()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("activation", "bounds"),
+    [
+        (node("Relu", "a", "b"), (0, math.inf)),
+        (node("Clip", "a least most", "b"), (-1, 6)),
+        (node("Clip", "a least", "b"), (-1, math.inf)),
+        (node("Clip", "a  most", "b"), (-math.inf, 6)),
+        (node("Clip", "a", "b"), (-math.inf, math.inf)),
+        (node("Clip", "a computed most", "b"), None),
+        (node("Clip", "a least computed", "b"), None),
+    ],
+)
+def test_bounds_of_an_activation(activation, bounds):
+    values = {"least": -1, "most": 6}
+    constants = {
+        name: numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in values.items()
+    }
+    assert activation_bounds(activation, constants) == bounds
