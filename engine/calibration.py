@@ -45,20 +45,16 @@ def calibrate(
     """
     constants = {constant.name for constant in model.graph.initializer}
     readers = consumers(model.graph.node)
-    outputs: list[str] = []
     nodes: list[onnx.NodeProto] = []
     given: list[onnx.TensorProto] = []
     axes: dict[str, list[int]] = {}
     for site in plan.sites:
-        for operator in ("ReduceMin", "ReduceMax"):
-            outputs.append(f"{site}/{operator}")
-            nodes.append(helper.make_node(operator, [site], outputs[-1:], keepdims=0))
+        nodes += extremes(site, site)
         for node in readers.get(site, []):
             if node.op_type in _OTHER_AXES and site in data_inputs(node, constants):
                 axes[site] = _OTHER_AXES[node.op_type]
         if site in axes:
-            outputs.append(f"{site}/ReduceMean")
-            mean = helper.make_node("ReduceMean", [site], outputs[-1:], keepdims=0)
+            mean = helper.make_node("ReduceMean", [site], [f"{site}/ReduceMean"], keepdims=0)
             if operator_set(model) < _AXES_ARE_INPUT:
                 mean.attribute.append(helper.make_attribute("axes", axes[site]))
             else:
@@ -75,6 +71,7 @@ def calibrate(
         watched = without_weights(model, file)
     watched.graph.node.extend(nodes)
     watched.graph.initializer.extend(given)
+    outputs = [node.output[0] for node in nodes]
     watched.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs
     )
@@ -92,3 +89,14 @@ def calibrate(
         )
         for site in plan.sites
     }
+
+
+def extremes(site: str, tensor: str) -> list[onnx.NodeProto]:
+    """Return nodes that give the least and the largest value of a tensor of a site, in this order.
+
+    Of their outputs each run gives one number, so that no tensor leaves the runtime.
+    """
+    return [
+        helper.make_node(operator, [tensor], [f"{site}/{operator}"], keepdims=0)
+        for operator in ("ReduceMin", "ReduceMax")
+    ]

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from engine.calibration import Activations
+from engine.calibration import Activations, extremes
 from engine.qdq import Quantizer, quantized_name
 from engine.sessions import run_over, session
 
@@ -41,15 +41,11 @@ def seen_in_int8(
     """
     made = {output for node in roomy.graph.node for output in node.output}
     sites = [site for site in activations if quantized_name(site) in made]
-    outputs = []
-    for site in sites:
-        for operator in ("ReduceMin", "ReduceMax"):
-            outputs.append(f"{site}/{operator}")
-            roomy.graph.node.append(
-                helper.make_node(operator, [quantized_name(site)], outputs[-1:], keepdims=0)
-            )
-    if not outputs:
+    if not sites:
         return dict(activations)
+    nodes = [node for site in sites for node in extremes(site, quantized_name(site))]
+    outputs = [node.output[0] for node in nodes]
+    roomy.graph.node.extend(nodes)
     roomy.graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.UINT8, None) for name in outputs
     )
