@@ -14,7 +14,6 @@ from onnxruntime.quantization.calibrate import create_calibrator
 from benchmarks.equalisation import equalise
 from engine.calibration import Activations, calibrate
 from engine.parity import relative_error
-from engine.pixel_groups import group_pixels
 from engine.pixel_input import fold_preprocessing
 from engine.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.quantization import IN_FLOAT, integer_form, over_more_images, round_layers
@@ -113,9 +112,7 @@ def quantized(
     layers = round_layers(model, plan, activations, folded, levels=variant.levels)
     if few:
         activations = over_more_images(model, plan, activations, folded, layers, calibration)
-    int8 = integer_form(model, plan, activations, folded, layers)
-    group_pixels(int8)
-    return int8
+    return integer_form(model, plan, activations, folded, layers)
 
 
 def most_sensitive(path: Path, preprocessing: Preprocessing, calibration: np.ndarray) -> list[str]:

@@ -54,8 +54,8 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
     spread, pads, outputs = grouped
 
     for name in [name for node in parameters for name in node.input]:
-        twice = np.concatenate([numpy_helper.to_array(constants[name])] * _OUTPUTS)
-        values = spread if name == weights else twice
+        each = numpy_helper.to_array(constants[name])
+        values = spread if name == weights else np.concatenate([each] * _OUTPUTS)
         constants[name].CopyFrom(numpy_helper.from_array(values, name))
     del first.attribute[:]
     first.attribute.extend(

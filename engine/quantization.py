@@ -74,9 +74,7 @@ def quantize(
     layers = round_layers(model, plan, activations, folded, levels=levels)
     if len(pixels) > IN_FLOAT:
         activations = over_more_images(model, plan, activations, folded, layers, pixels)
-    int8 = integer_form(model, plan, activations, folded, layers)
-    group_pixels(int8)
-    return int8
+    return integer_form(model, plan, activations, folded, layers)
 
 
 @dataclass(frozen=True)
@@ -174,7 +172,9 @@ def integer_form(
     """
     quantizers = _quantizers(plan, activations, folded)
     integers = {} if folded is None else {PIXELS: folded.source}
-    return write_qdq(model, plan, quantizers, layers.weights, layers.biases, integers)
+    int8 = write_qdq(model, plan, quantizers, layers.weights, layers.biases, integers)
+    group_pixels(int8)
+    return int8
 
 
 def _quantizers(
