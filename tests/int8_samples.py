@@ -1,5 +1,7 @@
 """Small float networks to quantise, and what fake quantisation makes of them."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -70,6 +72,16 @@ def session_of(proto: onnx.ModelProto, level: int = 99) -> onnxruntime.Inference
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel(level)
     return onnxruntime.InferenceSession(proto.SerializeToString(), options)
+
+
+def fused_operators(proto: onnx.ModelProto, folder: Path) -> list[str]:
+    """Return the operators that ONNX Runtime makes of a model, in their order."""
+    path = folder / "optimised.onnx"
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(path)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(proto.SerializeToString(), options)
+    return [node.op_type for node in onnx.load(path).graph.node]
 
 
 def fake_quantized(

@@ -25,7 +25,7 @@ def pillows(image, size, resampling=Image.Resampling.BILINEAR):
     return np.asarray(image.resize(size[::-1], resampling))
 
 
-def assert_within_a_level(pixels, wanted):
+def assert_close(pixels, wanted):
     """Both round twice, so that one value in many thousands is two levels apart."""
     assert pixels.dtype == np.uint8
     assert pixels.shape == wanted.shape
@@ -35,24 +35,24 @@ def assert_within_a_level(pixels, wanted):
 
 
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(MODES))
-def test_bilinear_is_pillows_but_for_a_level(width, height, new_width, new_height, mode):
+def test_bilinear_is_pillows_but_for_rounding(width, height, new_width, new_height, mode):
     image = noise(width, height, mode)
     size = (new_height, new_width)
-    assert_within_a_level(resized(image, size, "bilinear"), pillows(image, size))
+    assert_close(resized(image, size, "bilinear"), pillows(image, size))
 
 
 @pytest.mark.parametrize("size", [(375, 500), (224, 224), (1, 1)])
 @pytest.mark.parametrize("mode", MODES)
 def test_bilinear_of_a_photographs_size(mode, size):
     image = noise(500, 375, mode)
-    assert_within_a_level(resized(image, size, "bilinear"), pillows(image, size))
+    assert_close(resized(image, size, "bilinear"), pillows(image, size))
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_bilinear_of_several_blocks_of_memory(mode):
     """Pillow keeps a large image in blocks of 16 MB."""
     image = noise(4801, 4003, mode)
-    assert_within_a_level(resized(image, (97, 131), "bilinear"), pillows(image, (97, 131)))
+    assert_close(resized(image, (97, 131), "bilinear"), pillows(image, (97, 131)))
 
 
 @pytest.mark.parametrize("mode", MODES)
