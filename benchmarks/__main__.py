@@ -11,7 +11,7 @@ from benchmarks.measure import python, run
 from benchmarks.options import names
 from cache.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
-from engine.sessions import available_cores
+from engine.graphs.session import available_cores
 
 # `compare` runs `end_to_end` and `cached` too. The long ones first.
 QUICK = (

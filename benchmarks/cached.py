@@ -24,8 +24,8 @@ from benchmarks.photographs import draw, repeated
 from benchmarks.record import table
 from cache.command import Console, run_command
 from cache.failures import Failure
-from engine.backbone_options import add_backbone_options
-from engine.model_store import request_from
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.store import request_from
 
 PRECISIONS = ("fp32", "int8")
 

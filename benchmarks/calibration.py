@@ -23,14 +23,14 @@ from benchmarks.quantization_variants import features, most_sensitive, quantized
 from benchmarks.record import table
 from benchmarks.tiny import make_tiny_job
 from cache.command import Console, run_command
-from engine.backbone_options import add_backbone_options
-from engine.images import Rejected, decode
-from engine.model_store import exported_model, request_from
-from engine.parity import cosine_similarities, relative_error
-from engine.preprocessing import preprocessing_named
-from engine.sampling import interleave
-from engine.sessions import run_over, session
-from engine.sources import open_source
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.preprocessing import preprocessing_named
+from engine.backbones.store import exported_model, request_from
+from engine.graphs.session import run_over, session
+from engine.images.decode import Rejected, decode
+from engine.precision.parity import cosine_similarities, relative_error
+from engine.sources.open import open_source
+from engine.sources.order import interleave
 
 
 def main(argv: list[str] | None = None) -> int:

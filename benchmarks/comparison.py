@@ -13,8 +13,8 @@ from benchmarks.legs import Legs
 from benchmarks.measure import python, run
 from benchmarks.peak import measured_peak
 from benchmarks.times import end_to_end_times, ratios, two_classes
-from engine.dataset import SIDES
-from engine.model_store import request_from
+from engine.backbones.store import request_from
+from engine.heads.dataset import SIDES
 
 
 @dataclass(frozen=True)

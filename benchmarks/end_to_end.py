@@ -17,10 +17,10 @@ from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
 from benchmarks.schedule import Schedule, schedule
 from cache.command import Console, run_command
-from engine.backbone_options import add_backbone_options
-from engine.dataset import SIDES, Split
-from engine.model_store import BackboneRequest, request_from
-from engine.sources import open_source
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.store import BackboneRequest, request_from
+from engine.heads.dataset import SIDES, Split
+from engine.sources.open import open_source
 
 
 def main(argv: list[str] | None = None) -> int:

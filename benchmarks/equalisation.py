@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from engine.graph_walk import consumers
-from engine.quantization_plan import activated
+from engine.graphs.walk import consumers
+from engine.quantization.plan import activated
 
 # Passes over all pairs; the scales hardly move after that.
 _PASSES = 20

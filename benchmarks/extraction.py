@@ -25,16 +25,16 @@ from benchmarks.tiny import make_tiny_job
 from cache.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
-from engine.backbone_options import add_backbone_options
-from engine.calibration_images import CALIBRATION, Images, calibration_pixels
-from engine.dataset import load_dataset, split
-from engine.feature_rows import LoadedRows
-from engine.images import DECODE_RULE
-from engine.model_store import exported_model, request_from
-from engine.parity import cosine_similarities
-from engine.regularised import fit_regularised
-from engine.sessions import available_cores, run_over, session
-from engine.sources import open_source
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.store import exported_model, request_from
+from engine.graphs.session import available_cores, run_over, session
+from engine.heads.dataset import load_dataset, split
+from engine.heads.l2_path import fit_regularised
+from engine.heads.rows import LoadedRows
+from engine.images.decode import DECODE_RULE
+from engine.precision.calibration_set import CALIBRATION, Images, calibration_pixels
+from engine.precision.parity import cosine_similarities
+from engine.sources.open import open_source
 
 _INTERPOLATION = "bilinear"
 

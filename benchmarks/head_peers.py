@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.command import Console, command_parser, run_command
 from cache.store import FeatureCache
-from engine.dataset import SIDES, load_dataset, split
+from engine.heads.dataset import SIDES, load_dataset, split
 
 _Side = tuple[np.ndarray, np.ndarray]
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.photographs import Usable
-from engine.architectures import ARCHITECTURES
-from engine.images import decode
-from engine.keras_models import build_architecture
-from engine.model_store import BackboneRequest
-from engine.sources import Sample
-from engine.weights import random_weights
+from engine.backbones.architectures import ARCHITECTURES
+from engine.backbones.store import BackboneRequest
+from engine.exporters.keras import build_architecture
+from engine.exporters.weights import random_weights
+from engine.images.decode import decode
+from engine.sources.open import Sample
 
 
 def start_keras(seed: int = 0) -> Any:

@@ -15,12 +15,12 @@ from benchmarks.options import numbers, positive
 from benchmarks.photographs import usable
 from cache.command import Console, command_parser, run_command
 from cache.store import FeatureCache, Space
-from engine.backbone_options import add_backbone_options
-from engine.dataset import SIDES, load_dataset, split
-from engine.extraction import dataset_name
-from engine.model_store import request_from
-from engine.parity import cosine_similarities
-from engine.sources import open_source
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.store import request_from
+from engine.heads.dataset import SIDES, load_dataset, split
+from engine.precision.parity import cosine_similarities
+from engine.runner.extract import dataset_name
+from engine.sources.open import open_source
 
 
 def main(argv: list[str] | None = None) -> int:

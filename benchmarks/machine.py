@@ -8,8 +8,8 @@ from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
-from engine.sessions import available_cores
-from engine.solving import installed_memory
+from engine.graphs.session import available_cores
+from engine.heads.solvers import installed_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -23,7 +23,7 @@ from benchmarks.photographs import draw, unpack
 from benchmarks.record import table
 from cache.command import Console, run_command
 from cache.failures import Failure
-from engine.model_store import backbone_request
+from engine.backbones.store import backbone_request
 
 _TORCH = "scikit-learn pipeline with a PyTorch encoder"
 

@@ -11,12 +11,12 @@ from PIL import Image
 
 from cache.failures import Failure
 from cache.files import publish, temporary
-from engine.dataset import Split, split
-from engine.formats import HEAD_BYTES, image_format
-from engine.images import Rejected, decode
-from engine.sampling import interleave
-from engine.sessions import available_cores
-from engine.sources import Sample, Source, Unreadable, open_source
+from engine.graphs.session import available_cores
+from engine.heads.dataset import Split, split
+from engine.images.decode import Rejected, decode
+from engine.images.formats import HEAD_BYTES, image_format
+from engine.sources.open import Sample, Source, Unreadable, open_source
+from engine.sources.order import interleave
 
 # Marker of a comment in a JPEG (ITU-T T.81, table B.1).
 _COMMENT = b"\xff\xfe"
@@ -26,7 +26,7 @@ _COMMENT = b"\xff\xfe"
 class Usable:
     """The distinct labelled images of a source that decode, in the order of their digests.
 
-    The order of `engine.dataset`, so that the same seed splits both alike.
+    The order of `engine.heads.dataset`, so that the same seed splits both alike.
     labels: int64 (N,), indices into `classes`.
     """
 

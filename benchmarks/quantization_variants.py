@@ -12,14 +12,14 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
 from benchmarks.equalisation import equalise
-from engine.calibration import Activations, calibrate
-from engine.parity import relative_error
-from engine.pixel_input import fold_preprocessing
-from engine.preprocessing import NETWORK_INPUT, Preprocessing
-from engine.quantization import IN_FLOAT, integer_form, over_more_images, round_layers
-from engine.quantization_plan import WEIGHTED, Plan, plan_quantization
-from engine.saturation import FULL_LEVELS, REDUCED_LEVELS
-from engine.sessions import BATCH_SIZE, run_over, session
+from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
+from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS
+from engine.graphs.session import BATCH_SIZE, run_over, session
+from engine.precision.parity import relative_error
+from engine.quantization.pixel_input import fold_preprocessing
+from engine.quantization.plan import WEIGHTED, Plan, plan_quantization
+from engine.quantization.quantize import IN_FLOAT, integer_form, over_more_images, round_layers
+from engine.quantization.ranges import Activations, calibrate
 
 # Layers that are left in float by sensitivity: as many as at the two ends.
 _SENSITIVE = 4

@@ -18,10 +18,10 @@ import numpy as np
 from benchmarks.options import positive
 from cache.command import Console, command_parser, run_command
 from cache.failures import Failure
-from engine.backbone import Backbone, read_description
-from engine.backbone_options import add_backbone_options
-from engine.model_store import request_from
-from engine.sessions import available_cores
+from engine.backbones.backbone import Backbone, read_description
+from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.store import request_from
+from engine.graphs.session import available_cores
 
 # Runs that are timed at least, however long one takes.
 _LEAST_RUNS = 2

@@ -23,12 +23,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.onnx_graph import graph_of, write_model
-from engine.parity import cosine_similarities, relative_error
-from engine.preprocessing import PREPROCESSINGS
-from engine.quantization import quantize
-from engine.saturation import FULL_LEVELS, REDUCED_LEVELS, weight_levels
-from engine.sessions import available_cores, run_over, session
+from engine.backbones.preprocessing import PREPROCESSINGS
+from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS, weight_levels
+from engine.exporters.graph import graph_of, write_model
+from engine.graphs.session import available_cores, run_over, session
+from engine.precision.parity import cosine_similarities, relative_error
+from engine.quantization.quantize import quantize
 
 SIDE = 32
 IMAGES = 64

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.dataset import SIDES, split
+from engine.heads.dataset import SIDES, split
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from benchmarks.options import add_source, benchmark_parser, finish, positive
 from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
 from cache.command import Console, run_command
-from engine.dataset import SIDES
-from engine.sources import open_source
+from engine.heads.dataset import SIDES
+from engine.sources.open import open_source
 
 # What the report says of its own run: 4,999 images, 10 epochs, its author's machine.
 REPORTED = {"images": 4999, "seconds": 12 * 60 + 28.9, "loss": 0.5365, "accuracy": 0.7227}

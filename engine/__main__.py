@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "predict": ("engine.predict", "images -> labels, by a trained head"),
         "export": ("engine.export", "a backbone, or a whole classifier, as one ONNX file"),
         "cache": ("cache.__main__", "look after a cache: info, verify, compact, merge, pack, gc"),
-        "demo": ("engine.demo", "try it all, without any download or data"),
+        "demo": ("engine.demo.__main__", "try it all, without any download or data"),
     }
 )
 

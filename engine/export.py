@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
-from engine.backbone_options import add_backbone_options, add_precision_option
+from engine.backbones.backbone_options import add_backbone_options, add_precision_option
 
 
 def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
@@ -62,15 +62,15 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.exporting import export_backbone
-    from engine.model_store import request_from
+    from engine.backbones.store import request_from
+    from engine.exporters.backbone import export_backbone
 
     started = time.perf_counter()
     request, out = request_from(arguments), Path(arguments.out)
     if arguments.calibrate is None:
         model = export_backbone(request, out, quiet=console.quiet)
     else:
-        from engine.int8_export import export_int8
+        from engine.exporters.int8 import export_int8
 
         model = export_int8(
             request,
@@ -100,9 +100,9 @@ def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
     import time
     from pathlib import Path
 
-    from engine.classifier_export import export_classifier
-    from engine.head import load_head
-    from engine.head_backbone import backbone_of, named_backbone
+    from engine.classifiers.find_backbone import backbone_of, named_backbone
+    from engine.classifiers.to_onnx import export_classifier
+    from engine.heads.head import load_head
 
     started = time.perf_counter()
     head = load_head(arguments.head)

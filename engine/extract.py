@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
-from engine.backbone_options import add_backbone_options, add_precision_option
+from engine.backbones.backbone_options import add_backbone_options, add_precision_option
 
 
 def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentParser:
@@ -59,8 +59,8 @@ def _count(text: str) -> int:
 
 def _extract(arguments: argparse.Namespace, console: Console) -> None:
     from cache.printable import printable
-    from engine.extraction import ExtractOptions, extract_source
-    from engine.model_store import request_from
+    from engine.backbones.store import request_from
+    from engine.runner.extract import ExtractOptions, extract_source
 
     options = ExtractOptions(
         source=arguments.source,

@@ -90,9 +90,9 @@ def _seed(text: str) -> int:
 
 
 def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
-    from engine.fit_output import summary, write_fit
-    from engine.fitting import FitOptions, fit
-    from engine.solving import SolverOptions
+    from engine.estimators.fit import summary, write_fit
+    from engine.heads.fit import FitOptions, fit
+    from engine.heads.solvers import SolverOptions
 
     options = FitOptions(
         cache=arguments.cache,

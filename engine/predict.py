@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.command import Console, command_parser, run_command
-from engine.backbone_options import add_backbone_options
+from engine.backbones.backbone_options import add_backbone_options
 
 
 def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentParser:
@@ -51,8 +51,8 @@ def _count(text: str) -> int:
 
 def _predict(arguments: argparse.Namespace, console: Console) -> int:
     from cache.failures import UsageFailure
-    from engine.head_backbone import named_backbone
-    from engine.prediction import PredictOptions, predict
+    from engine.classifiers.find_backbone import named_backbone
+    from engine.classifiers.predict import PredictOptions, predict
 
     if arguments.csv and arguments.json:
         raise UsageFailure("--csv and --json are two forms of the result; choose one")

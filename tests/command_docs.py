@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.__main__ import build_parser as cache_parser
-from engine import demo, export, extract, fit_head, predict
+from engine import export, extract, fit_head, predict
+from engine.demo import __main__ as demo
 
 PATH = Path(__file__).parents[1] / "docs" / "commands.md"
 

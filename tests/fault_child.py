@@ -64,7 +64,7 @@ def main(order):
         owner, attribute = name.rsplit(".", 1)
         setattr(importlib.import_module(owner), attribute, value)
     if order["module"] == "engine.extract":
-        importlib.import_module("engine.extraction")  # slow imports before `ready`
+        importlib.import_module("engine.runner.extract")  # slow imports before `ready`
     fault = Fault(order["fault"], order["at"])
     for name in ("write_bytes", "open", "replace", "rename", "unlink", "mkdir"):
         fault.around(Path, name)

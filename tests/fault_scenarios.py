@@ -15,7 +15,7 @@ from fit_samples import labelled_cache
 from cache.store import FeatureCache
 
 # Small parts, so that a short run has many of them.
-SMALL_PARTS = {"engine.pipeline.PART_BYTES": 4 * 24 * 6}
+SMALL_PARTS = {"engine.runner.threads.PART_BYTES": 4 * 24 * 6}
 SMALL_TARGETS = {"cache.rewrite.TARGET_BYTES": 4 * 8 * 30, "cache.compact.TARGET_BYTES": 4 * 8 * 30}
 
 
@@ -93,7 +93,7 @@ def prepare_fit(folder: Path, _: Path) -> None:
 
 def fitted(folder: Path) -> dict[str, bytes]:
     """Return the head; its metrics, which hold seconds, are only there to be whole."""
-    from engine.head import load_head
+    from engine.heads.head import load_head
 
     if not (folder / "head" / "head.npz").exists():
         return {}

@@ -7,10 +7,10 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from engine.onnx_graph import preprocessing_nodes
-from engine.preprocessing import NETWORK_INPUT, preprocessing_named
-from engine.qdq import QuantizedWeights, Quantizer
-from engine.quantization_plan import WEIGHTED, Plan
+from engine.backbones.preprocessing import NETWORK_INPUT, preprocessing_named
+from engine.exporters.graph import preprocessing_nodes
+from engine.quantization.plan import WEIGHTED, Plan
+from engine.quantization.qdq import QuantizedWeights, Quantizer
 
 OPSET = 17
 
@@ -94,7 +94,8 @@ def fake_quantized(
 ) -> np.ndarray:
     """Return a float model's output with its sites rounded in float, node by node.
 
-    This is what quantisation means; nothing of `engine.qdq` but the values of its weights is used.
+    This is what quantisation means; nothing of `quantization.qdq` but the values of its weights is
+    used.
     """
     values = {c.name: numpy_helper.to_array(c) for c in proto.graph.initializer}
     values["images"] = pixels

@@ -1,0 +1,1 @@
+"""Which network: architectures, requests, a model's identity, its store, its session."""

@@ -1,0 +1,147 @@
+"""From a head to the backbone that it was trained on."""
+
+import argparse
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from cache.failures import Failure, UsageFailure
+from cache.store import Space, space_id
+from engine.backbones.architectures import ARCHITECTURES
+from engine.backbones.backbone import ModelDescription, ModelFile, feature_space, read_description
+from engine.backbones.store import BackboneRequest, backbone_request, exported_model, store_folder
+from engine.heads.head import Head
+from engine.images.decode import DECODE_RULE
+from engine.images.resize import INTERPOLATIONS
+from engine.precision.cached_model import MODEL_NAME, int8_model
+
+
+@dataclass(frozen=True)
+class NamedBackbone:
+    """A backbone as far as the user names it; the head's description has the rest."""
+
+    backbone: str | None = None
+    weights: str | None = None
+    layer: str | None = None
+    preprocessing: str | None = None
+
+    def request(self, head: Head) -> BackboneRequest:
+        """Return the whole request. UsageFailure if its parts do not fit together."""
+        own = head.description
+        backbone = self.backbone or str(own.get("backbone"))
+        # A file is cut where its maker cut it, as it was when it was extracted with.
+        layer = self.layer or (str(own.get("layer")) if backbone in ARCHITECTURES else None)
+        preprocessing = self.preprocessing or str(own.get("preprocessing"))
+        return backbone_request(backbone, self.weights or "imagenet", layer, preprocessing)
+
+
+def named_backbone(arguments: argparse.Namespace) -> NamedBackbone | None:
+    """Return what the backbone options name; None if none of them was given."""
+    named = NamedBackbone(
+        arguments.backbone, arguments.weights, arguments.layer, arguments.preprocessing
+    )
+    return None if named == NamedBackbone() else named
+
+
+def _check(head: Head) -> None:
+    """Raise Failure for a head whose features this release does not compute.
+
+    They are those of one decode rule, one interpolation and one backbone; with any other the head
+    would answer, and wrongly.
+    """
+    decode = head.description.get("decode")
+    if decode != DECODE_RULE:
+        raise Failure(
+            f"the head was trained on images decoded by the rule {decode}, this release decodes by "
+            f"{DECODE_RULE}; extract the images again and train a new head"
+        )
+    if space_id(head.description) != head.space:
+        raise Failure("the head's description is not that of its feature space; train it again")
+    if str(head.description.get("interpolation")) not in INTERPOLATIONS:
+        raise Failure("the head does not say how images are resized for it; train it again")
+    if head.description.get("features") != head.weights.shape[0]:
+        raise Failure("the head does not have the size of its features; train it again")
+
+
+def backbone_of(
+    head: Head,
+    path: Path,
+    cache: str | None,
+    named: NamedBackbone | None,
+    say: Callable[[str], None],
+) -> ModelFile:
+    """Return the model whose features `head` was trained on.
+
+    path: of the head or its folder; a head inside a cache finds the models of that cache.
+    cache: a further cache to look in.
+    named: what the user names; None to look in the caches and among the exported models.
+
+    Raises:
+        UsageFailure: what is named is another backbone than the head's.
+        Failure: the head is not for this release's features, see `_check`, or there is no such
+            model; the message says how to name or make it.
+    """
+    _check(head)
+    if named is not None:
+        model = exported_model(named.request(head), say)
+        if not _fits(model.description, head):
+            raise UsageFailure(_difference(model.description, head))
+        return model
+    folder = path if path.is_dir() else path.parent
+    for model in chain(_models_in_caches(head, folder, cache), _exported_models()):
+        if _fits(model.description, head):
+            return model
+    raise Failure(_advice(head))
+
+
+def _models_in_caches(head: Head, folder: Path, cache: str | None) -> Iterator[ModelFile]:
+    """Yield the int8 models that caches keep for the head's space."""
+    if head.description.get("precision") != "int8":
+        return
+    places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
+    for place in places:
+        space = place / "spaces" / head.space
+        if (space / MODEL_NAME).exists():
+            yield int8_model(Space.open(space))
+
+
+def _exported_models() -> Iterator[ModelFile]:
+    for record in sorted(store_folder().glob("*/model.json")):
+        with contextlib.suppress(Failure):  # another model's damage is no matter of this head
+            yield read_description(record, record.with_name("model.onnx"))
+
+
+def _fits(model: ModelDescription, head: Head) -> bool:
+    return _space(model, head) == dict(head.description)
+
+
+def _space(model: ModelDescription, head: Head) -> dict[str, Any]:
+    return feature_space(
+        model, interpolation=head.description["interpolation"], decode_rule=DECODE_RULE
+    )
+
+
+def _difference(model: ModelDescription, head: Head) -> str:
+    """Return one line on what a model has unlike the head's."""
+    given, own = _space(model, head), head.description
+    key = next(key for key in (*own, *given) if given.get(key) != own.get(key))
+    return (
+        f"the head was trained on {key} {own.get(key)}, the backbone that you name has "
+        f"{given.get(key)}; name the head's own"
+    )
+
+
+def _advice(head: Head) -> str:
+    """Return one line on how to come by the head's backbone."""
+    own: Mapping[str, Any] = head.description
+    name, weights = str(own.get("backbone")), str(own.get("weights"))[:12]
+    title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
+    missing = f"the head's backbone ({title}) is not among the models in {store_folder()}"
+    if own.get("precision") != "fp32":
+        return f"{missing}; give --cache DIR, the cache that the head was trained on"
+    if name in ARCHITECTURES:
+        return f"{missing}; say which it is: --backbone {name} --weights FILE, or random:SEED"
+    return f"{missing}; say where its file is: --backbone FILE.onnx or FILE.keras"

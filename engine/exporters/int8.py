@@ -1,0 +1,60 @@
+"""A backbone request and a source to calibrate on -> one int8 ONNX file."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from cache.failures import Failure, UsageFailure
+from cache.files import publish, temporary
+from engine.backbones.backbone import ModelFile
+from engine.backbones.store import BackboneRequest, exported_model
+from engine.graphs.session import available_cores
+from engine.images.decode import DECODE_RULE
+from engine.precision.cached_model import int8_description
+from engine.precision.calibration_set import Images
+from engine.precision.int8_making import TooFewImages, make_int8
+from engine.sources.open import open_source
+
+
+def export_int8(
+    request: BackboneRequest,
+    source: str,
+    path: Path,
+    *,
+    interpolation: str,
+    wanted: bool,
+    say: Callable[[str], None],
+) -> ModelFile:
+    """Export a backbone as int8, calibrated on images of a source, to the file `path`.
+
+    wanted: whether it is to be int8 whatever its parity; otherwise the file is fp32 where int8
+        does not pay or hold here.
+
+    Raises:
+        Failure: the source or the backbone cannot be used, or there are too few images.
+        UsageFailure: there is no folder to write in, or the backbone is int8 already.
+    """
+    if not path.parent.is_dir():
+        raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
+    model = exported_model(request, say)
+    if model.description.precision != "fp32":
+        raise UsageFailure(f"{request.backbone} is int8 already; give its fp32 file")
+    with open_source(source) as opened, tempfile.TemporaryDirectory() as folder:
+        images = Images(
+            opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
+        )
+        try:
+            made = make_int8(model, images, Path(folder), say)
+        except TooFewImages as few:
+            raise Failure(f"{few}; {source} has fewer") from few
+        say(made.quantized.parity.summary())
+        description = int8_description(model.description, made.quantized)
+        chosen = ModelFile(made.file, made.quantized.sha256, description)
+        if made.objections and not wanted:
+            say(f"fp32, for int8 was measured and left: {'; '.join(made.objections)}")
+            chosen = model
+        with temporary(path.parent) as unfinished:
+            shutil.copyfile(chosen.path, unfinished)
+            publish(unfinished, path)
+    return ModelFile(path, chosen.sha256, chosen.description)

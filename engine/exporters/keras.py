@@ -1,0 +1,245 @@
+"""Keras networks, traced to ONNX graphs without their weights.
+
+The only module of the engine that imports TensorFlow, and only `engine.export` imports this one.
+"""
+
+import contextlib
+import hashlib
+import logging
+import math
+import os
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.failures import Failure, UsageFailure, first_line
+from engine.backbones.architectures import Architecture
+from engine.exporters.graph import Graph, graph_of
+from engine.exporters.keras_progress import shown_downloads
+from engine.exporters.weights import Arrays, LayerShapes
+
+# What tf2onnx 1.17 supports best and ONNX Runtime runs everywhere.
+OPSET = 17
+
+
+@dataclass(frozen=True)
+class Network:
+    """A Keras network cut at a layer.
+
+    model: the Keras model; its variables hold no values unless it came with some.
+    layers: the layers that have weights, up to the cut.
+    weights: the network's own values in the layers' order, where it came with some.
+    size: (height, width) of the input, RGB.
+    structure: digest that tells this network from others with the same weights; none for those
+        that go by a name.
+    output_layer: name of the layer that it is cut at.
+    """
+
+    model: Any
+    layers: tuple[LayerShapes, ...]
+    weights: list[Arrays] | None
+    size: tuple[int, int]
+    structure: str
+    output_layer: str
+
+
+def build_architecture(
+    architecture: Architecture, layer: str, *, download: bool, quiet: bool = True
+) -> Network:
+    """Return a network of `keras.applications` cut at `layer`.
+
+    download: whether Keras shall fetch its ImageNet weights; otherwise the result has none.
+    quiet: show no progress of that.
+
+    Raises:
+        Failure: the weights could not be downloaded.
+    """
+    keras = _keras()
+    build = getattr(keras.applications, architecture.keras_name)
+    cut = architecture.cuts[layer]
+    top: dict[str, Any] = (
+        {"include_top": True}
+        if architecture.with_top
+        else {"include_top": False, "pooling": "avg", "input_shape": (*architecture.size, 3)}
+    )
+    # Without a download the variables stay empty: filling VGG16's at random takes seconds.
+    empty = (
+        contextlib.nullcontext() if download else keras.StatelessScope(initialize_variables=False)
+    )
+    try:
+        # Keras prints the progress of its download on stdout, which is the result's.
+        with empty, shown_downloads(quiet=quiet) as shown, contextlib.redirect_stdout(shown):
+            model = build(weights="imagenet" if download else None, **top)
+            output = model.get_layer(cut.keras_layer).output if cut.keras_layer else model.output
+            model = keras.Model(model.input, output)
+    except Exception as error:  # Keras raises a bare Exception where a download fails
+        if not download:
+            raise
+        raise Failure(
+            f"Keras could not download the ImageNet weights of {architecture.name} "
+            f"({first_line(error)}); give a file you have with --weights FILE, or try "
+            "the machinery with --weights random:SEED"
+        ) from error
+    network = _network(model, "", layer, with_weights=download)
+    parameters = sum(math.prod(shape) for entry in network.layers for shape in entry.shapes)
+    if parameters != cut.parameters:
+        raise AssertionError(f"{architecture.name} to {layer}: {parameters} parameters")
+    return network
+
+
+def load_keras_file(path: Path, layer: str | None) -> Network:
+    """Return the network of a `.keras` file, cut at `layer` or at its output, with its weights.
+
+    Nothing in the file is executed: Keras' safe mode refuses Python code in it.
+
+    Raises:
+        Failure: not a Keras file, one with code in it, or one that takes no RGB images.
+        UsageFailure: it has no such layer.
+    """
+    keras = _keras()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = archive.read("config.json")
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise Failure(f"there is no backbone file {path}") from None
+    except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
+        raise Failure(
+            f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
+        ) from error
+    if layer is None and len(model.outputs) > 1:
+        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer by --layer")
+    output = model.outputs[0]
+    if layer is not None:
+        names = [entry.name for entry in model.layers]
+        if layer not in names:
+            raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {names[-8:]}")
+        output = model.get_layer(layer).output
+    shape = model.inputs[0].shape
+    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3 or None in shape[1:3]:
+        raise Failure(
+            f"{path} takes inputs of shape {shape}; a backbone takes RGB images of a fixed size, "
+            "(None, height, width, 3)"
+        )
+    structure = hashlib.sha256(config).hexdigest()
+    name = layer or model.layers[-1].name
+    cut = keras.Model(model.inputs[0], output, name=model.name)
+    return _network(cut, structure, name, with_weights=True)
+
+
+def _keras() -> Any:
+    """Import Keras on TensorFlow, on the CPU, without the log lines of its start."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    with _silent_stderr():
+        import keras
+        import tensorflow as tf
+
+        tf.constant(0)  # the runtime says its last words when it is first used
+    if keras.backend.backend() != "tensorflow":
+        raise Failure("Keras is already running on another backend than TensorFlow")
+    tf.get_logger().setLevel(logging.ERROR)
+    return keras
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Send file descriptor 2 nowhere: TensorFlow's C++ start-up lines obey no logging level."""
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)
+
+
+def _network(model: Any, structure: str, layer: str, *, with_weights: bool) -> Network:
+    weighted = [layer for layer in model.layers if layer.weights]
+    height, width = model.inputs[0].shape[1:3]
+    return Network(
+        model=model,
+        layers=tuple(
+            LayerShapes(
+                layer.name,
+                _snake_case(type(layer).__name__),
+                tuple(tuple(weight.shape) for weight in layer.weights),
+            )
+            for layer in weighted
+        ),
+        weights=[tuple(layer.get_weights()) for layer in weighted] if with_weights else None,
+        size=(height, width),
+        structure=structure,
+        output_layer=layer,
+    )
+
+
+def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
+    """Convert a network to an ONNX graph with weights as inputs beside its images.
+
+    Converting a network with its weights as constants copies them at each optimizer pass (above
+    23 GB for VGG16). Batch normalisation is small, and as constants it lets tf2onnx move the
+    transposes out of its way.
+
+    Raises:
+        Failure: the network has something that ONNX cannot express.
+    """
+    import tensorflow as tf
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    model = network.model
+    weighted = [layer for layer in model.layers if layer.weights]
+    values = {
+        id(variable): array
+        for layer, arrays in zip(weighted, weights, strict=True)
+        for variable, array in zip(layer.weights, arrays, strict=True)
+    }
+    trainable, frozen = model.trainable_variables, model.non_trainable_variables
+    variables = [*trainable, *frozen]
+    # Dropout and augmentation have states of random generators, which are no weights.
+    values |= {id(v): np.asarray(v) for v in variables if id(v) not in values}
+    arguments = [
+        weight
+        for layer in weighted
+        if any(len(weight.shape) > 1 for weight in layer.weights)
+        for weight in layer.weights
+    ]
+    names = {id(weight): f"weight_{i}" for i, weight in enumerate(arguments)}
+    signature = [tf.TensorSpec((None, *network.size, 3), tf.float32, name="images")]
+    signature += [tf.TensorSpec(w.shape, tf.float32, name=names[id(w)]) for w in arguments]
+
+    def features(images: Any, *tensors: Any) -> Any:
+        given = dict(zip(names, tensors, strict=True))
+        state = [given[id(v)] if id(v) in given else tf.constant(values[id(v)]) for v in variables]
+        outputs, _ = model.stateless_call(
+            state[: len(trainable)], state[len(trainable) :], images, training=False
+        )
+        return outputs
+
+    function = tf.function(features, input_signature=signature)
+    # An outer scope, because the end of a scope fills variables that are still empty.
+    with _silent_stderr(), _keras().StatelessScope(initialize_variables=False):
+        try:
+            model_proto, _ = tf2onnx.convert.from_function(
+                function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]
+            )
+        except Exception as error:  # Keras, TensorFlow and tf2onnx each have their own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
+            raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
+    given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}
+    return graph_of(model_proto, given_weights, None)
+
+
+def _snake_case(name: str) -> str:
+    """Return a class name as Keras writes it in weight files: DepthwiseConv2D, depthwise_conv2d."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

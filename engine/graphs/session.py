@@ -1,0 +1,68 @@
+"""ONNX Runtime sessions that run on the caller's thread alone, and runs of them on all cores."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.graphs.mapping import bare_model
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+# Images a run: larger ones are no faster (the cores are busy with four), but need more memory.
+BATCH_SIZE = 4
+
+# Rounds the weights of float layers that lie between integer ones, by one scale for a whole tensor:
+# MobileNetV2 with float depthwise layers falls to a cosine of 0.27 by it (docs/precision.md).
+_HARMFUL = ["WeightBiasQuantization"]
+
+# Where the external data of a model is that is given as bytes.
+_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.InferenceSession":
+    """Load a model for runs of one thread each; several threads may run it at once.
+
+    folder: of the external data that the bytes of a model name.
+    """
+    import onnxruntime  # a run that finds everything cached does without
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if isinstance(model, Path):
+        # Its constants are used where they lie in the file, which may not be a link to elsewhere.
+        model = model.resolve()
+        folder = model.parent
+        model = bare_model(model, located=True)
+    if folder is not None:
+        options.add_session_config_entry(_FOLDER, str(folder))
+    return onnxruntime.InferenceSession(
+        model,
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=_HARMFUL,
+    )
+
+
+def run_over(
+    runner: "onnxruntime.InferenceSession",
+    pixels: np.ndarray,
+    outputs: Sequence[str],
+) -> list[list[np.ndarray]]:
+    """Return a session's outputs for each batch of pixels, uint8 (N, H, W, 3), on all cores."""
+    batches = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return list(pool.map(lambda batch: runner.run(list(outputs), {"images": batch}), batches))

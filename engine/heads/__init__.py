@@ -1,0 +1,1 @@
+"""Features -> heads: datasets, splits, solvers, scores, and the files that heads are kept in."""

@@ -1,0 +1,1 @@
+"""Encoded images -> pixels: formats, bounds, orientation, resize."""

@@ -1,0 +1,192 @@
+"""Small SVG charts, drawn by hand: a page with them needs no plotting library and no script.
+
+Colours and fonts come from the page's style sheet, `report.css`. All numbers; no text from users.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.heads.figures import Bin
+
+WIDTH, HEIGHT = 480, 300
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 52
+
+# Style classes of the first and second series.
+SERIES = ("first", "second")
+
+FEW = 10
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Where numbers lie on a side of a chart.
+
+    low, high: numbers at its ends; start, end: their places in pixels. ticks: numbers that are
+    written, by `label`. log: whether places go by the logarithm.
+    """
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+    label: Callable[[float], str]
+    log: bool = False
+
+    def place(self, number: float) -> float:
+        """Return a number's place in pixels, to a tenth."""
+        low, high, at = self.low, self.high, number
+        if self.log:
+            low, high, at = math.log10(low), math.log10(high), math.log10(number)
+        share = (at - low) / (high - low) if high != low else 0.5
+        return round(self.start + share * (self.end - self.start), 1)
+
+
+def round_ticks(high: float, count: int = 5) -> tuple[float, ...]:
+    """Return about `count` round numbers from 0 up to the first that is not below `high`."""
+    step = max(high, 1e-12) / count
+    scale = 10.0 ** math.floor(math.log10(step))
+    step = next(scale * factor for factor in (1, 2, 5, 10) if scale * factor >= step * 0.999)
+    # Multiplied, not added up: 0.3, not 0.30000000000000004.
+    return tuple(number * step for number in range(math.ceil(high / step - 1e-9) + 1))
+
+
+def line_chart(
+    x: Sequence[float],
+    series: Sequence[Sequence[float]],
+    names: Sequence[str],
+    *,
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    chosen: float | None = None,
+) -> str:
+    """Return an SVG of up to two series over x, from the first x at the left to the last.
+
+    log: x by its logarithm, with a tick at each decade. chosen: an x to mark.
+    """
+    highest = max(max(values) for values in series)
+    y_ticks = round_ticks(highest)
+    vertical = Axis(0, y_ticks[-1] or 1, HEIGHT - _BOTTOM, _TOP, y_ticks, _short)
+    x_ticks = _decades(x) if log else _whole(x)
+    # Room at both ends, so that no point lies on the axis.
+    horizontal = Axis(x[0], x[-1], _LEFT + 10, WIDTH - _RIGHT - 6, x_ticks, _short, log)
+    parts = [_frame(horizontal, vertical, x_label, y_label)]
+    if chosen is not None:
+        place = horizontal.place(chosen)
+        parts.append(_guide(place, _TOP, place, HEIGHT - _BOTTOM))
+    for style, name, values in zip(SERIES, names, series, strict=False):
+        points = [
+            (horizontal.place(number), vertical.place(value))
+            for number, value in zip(x, values, strict=True)
+        ]
+        route = "L".join(f"{across} {down}" for across, down in points)
+        parts.append(f'<path class="line {style}" d="M{route}"/>')
+        for (across, down), number, value in zip(points, x, values, strict=True):
+            parts.append(
+                f'<circle class="dot {style}" cx="{across}" cy="{down}" r="3.5">'
+                f"<title>{number:.3g}: {name} {value:.4f}</title></circle>"
+            )
+    return _svg(parts, f"{y_label} over {x_label}: {' and '.join(names)}")
+
+
+def reliability_chart(bins: Sequence[Bin]) -> str:
+    """Return an SVG of accuracy over confidence, with the number of images below.
+
+    The dot of a bin with fewer than FEW images is hollow: its accuracy is mostly chance.
+    """
+    split = 176
+    horizontal = Axis(
+        bins[0].low,
+        bins[-1].high,
+        _LEFT,
+        WIDTH - _RIGHT,
+        tuple(edge for number, edge in enumerate([*(b.low for b in bins), 1.0]) if number % 2 == 0),
+        _percent,
+    )
+    upper = Axis(0, 1, split, _TOP, (0, 0.25, 0.5, 0.75, 1), _percent)
+    most = max(b.images for b in bins)
+    lower = Axis(0, most or 1, HEIGHT - _BOTTOM, split + 18, (most,), _short)
+    low, high = horizontal.low, horizontal.high
+    parts = [
+        _frame(horizontal, upper, "confidence", "accuracy", ticks_at=HEIGHT - _BOTTOM),
+        _guide(horizontal.place(low), upper.place(low), horizontal.place(high), upper.place(high)),
+        f'<path class="gridline" d="M{_LEFT} {lower.start}H{WIDTH - _RIGHT}"/>',
+        f'<text x="{_LEFT - 8}" y="{lower.end + 10}" text-anchor="end">{most:,}</text>',
+    ]
+    for b in bins:
+        if not b.images:
+            continue
+        left, right = horizontal.place(b.low) + 1.5, horizontal.place(b.high) - 1.5
+        dot = "second" if b.images >= FEW else "few"
+        top = min(lower.place(b.images), lower.start - 1.5)
+        what = (
+            f"{_percent(b.low)} to {_percent(b.high)}: {b.images:,} images, {b.accuracy:.1%} right"
+        )
+        parts.append(
+            f'<rect class="bar" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
+            f'height="{lower.start - top:.1f}" rx="1.5"><title>{what}</title></rect>'
+            f'<circle class="dot {dot}" cx="{horizontal.place(b.confidence)}" '
+            f'cy="{upper.place(b.accuracy)}" r="5"><title>{what}</title></circle>'
+        )
+    return _svg(parts, "share of right answers over confidence, and the number of images")
+
+
+def _svg(parts: Sequence[str], description: str) -> str:
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{description}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _guide(x0: float, y0: float, x1: float, y1: float) -> str:
+    return f'<path class="guide" d="M{x0} {y0}L{x1} {y1}"/>'
+
+
+def _frame(
+    horizontal: Axis,
+    vertical: Axis,
+    x_label: str,
+    y_label: str,
+    ticks_at: float = HEIGHT - _BOTTOM,
+) -> str:
+    """Return grid lines, ticks and labels. ticks_at: where those of x hang."""
+    parts = []
+    for tick in vertical.ticks:
+        place = vertical.place(tick)
+        parts.append(
+            f'<path class="gridline" d="M{_LEFT} {place}H{WIDTH - _RIGHT}"/>'
+            f'<text x="{_LEFT - 8}" y="{place + 4}" text-anchor="end">{vertical.label(tick)}</text>'
+        )
+    parts += [
+        f'<text x="{horizontal.place(tick)}" y="{ticks_at + 19}" text-anchor="middle">'
+        f"{horizontal.label(tick)}</text>"
+        for tick in horizontal.ticks
+    ]
+    middle = (vertical.start + vertical.end) / 2
+    parts.append(
+        f'<text x="{(_LEFT + WIDTH - _RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
+        f"{x_label}</text>"
+        f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">'
+        f"{y_label}</text>"
+    )
+    return "".join(parts)
+
+
+def _decades(x: Sequence[float]) -> tuple[float, ...]:
+    low, high = math.log10(min(x)), math.log10(max(x))
+    return tuple(10.0**k for k in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
+
+
+def _whole(x: Sequence[float]) -> tuple[float, ...]:
+    """Return at most ten of the x, evenly."""
+    return tuple(x[:: math.ceil(len(x) / 10)])
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1000 else f"{number:.4g}"
+
+
+def _percent(number: float) -> str:
+    return f"{number:.0%}" if abs(number * 100 - round(number * 100)) < 1e-6 else f"{number:.1%}"

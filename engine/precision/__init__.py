@@ -1,0 +1,1 @@
+"""fp32 or int8: made, measured, chosen, kept."""

@@ -1,0 +1,46 @@
+"""An exported fp32 backbone and some pixels -> its int8 form, with the measured parity.
+
+python -m engine.precision FP32.onnx --pixels FILE.npz --out INT8.onnx
+
+Extraction and export run it as a process of its own, which takes the memory of the fp32 network
+with it when it ends.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from cache.command import Console, command_parser, run_command
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precision") -> int:
+    """Run the command; return its exit code."""
+    parser = command_parser(
+        prog,
+        "Write the int8 form of an exported fp32 backbone, and measure how close it comes.",
+        f"{prog} vgg16.onnx --pixels pixels.npz --out vgg16-int8.onnx",
+    )
+    parser.add_argument("model", metavar="FP32.onnx", help="what python -m engine.export wrote")
+    parser.add_argument(
+        "--pixels",
+        required=True,
+        metavar="FILE.npz",
+        help="arrays calibration and held_out, uint8 (N, H, W, 3), and labels of the latter, int64",
+    )
+    parser.add_argument("--out", required=True, metavar="INT8.onnx", help="where to write")
+    return run_command(parser, _quantize, argv)
+
+
+def _quantize(arguments: argparse.Namespace, console: Console) -> None:
+    from pathlib import Path
+
+    from engine.precision.quantization_pixels import read_pixels
+    from engine.precision.worker import quantize_file
+
+    pixels = read_pixels(Path(arguments.pixels))
+    result = quantize_file(Path(arguments.model), pixels, Path(arguments.out))
+    console.result(result.payload(), result.parity.summary())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

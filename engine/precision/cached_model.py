@@ -1,0 +1,91 @@
+"""The int8 model of a feature space. It belongs to the cache, for its calibration came from there.
+
+`spaces/ID/model.onnx`; the space's description names its SHA-256 and the largest magnitude of its
+weights (`quantization`), so that a cache copied elsewhere is extended there with the same model.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cache.failures import Failure
+from cache.files import publish, temporary
+from cache.space import Space
+from cache.store import FeatureCache
+from engine.backbones.backbone import ModelDescription, ModelFile, feature_space
+
+if TYPE_CHECKING:  # it imports onnx, which a cache that has its model does without
+    from engine.precision.worker import Quantized
+
+MODEL_NAME = "model.onnx"
+
+_REMEDY = (
+    "the features are kept, but no more can be added to them: put a copy of the model back, "
+    "or extract with another --cache"
+)
+
+
+def int8_description(fp32: ModelDescription, quantized: "Quantized") -> ModelDescription:
+    """Return what an int8 model says about itself."""
+    return replace(
+        fp32,
+        precision="int8",
+        quantization={"levels": quantized.levels, "model": quantized.sha256},
+    )
+
+
+def keep_int8_model(
+    cache: FeatureCache,
+    fp32: ModelFile,
+    quantized: "Quantized",
+    file: Path,
+    identity: Mapping[str, Any],
+) -> tuple[ModelFile, Space]:
+    """Put an int8 model and its parity into the cache, in a space of its own.
+
+    identity: of the decoded images, as `feature_space` takes it.
+    """
+    description = int8_description(fp32.description, quantized)
+    space = cache.add_space(feature_space(description, **identity), description.features)
+    final = space.path / MODEL_NAME
+    with temporary(space.path) as unfinished:
+        shutil.copyfile(file, unfinished)
+        publish(unfinished, final)
+    space.write_note("parity", quantized.payload())
+    return ModelFile(final, quantized.sha256, description, _REMEDY), space
+
+
+def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]:
+    """Yield the spaces that hold int8 features, and a model, of the same backbone and images.
+
+    fp32: the description of its fp32 space.
+    """
+    for space in cache.spaces():
+        rest = {key: value for key, value in space.description.items() if key != "quantization"}
+        if rest == {**fp32, "precision": "int8"} and (space.path / MODEL_NAME).is_file():
+            yield space
+
+
+def int8_model(space: Space) -> ModelFile:
+    """Return the int8 model of a space; `Backbone` checks it when something is to be computed.
+
+    Raises:
+        Failure: the space has none, does not describe it, or has a link in its place.
+    """
+    path = space.path / MODEL_NAME
+    if path.is_symlink():
+        raise Failure(f"{path} is a link, which is refused; put the model itself in its place")
+    if not path.is_file():
+        raise Failure(f"the space {space.id} has lost its model; {_REMEDY}")
+    known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
+    try:
+        values = {name: space.description[name] for name in known}
+        sha256, levels = (values["quantization"][name] for name in ("model", "levels"))
+        if not isinstance(levels, int):
+            raise TypeError(levels)
+        description = ModelDescription(**values, provenance={})
+    except (KeyError, TypeError, ValueError) as error:
+        raise Failure(f"the space {space.id} does not say which model it has") from error
+    return ModelFile(path, sha256, description, _REMEDY)

@@ -1,0 +1,73 @@
+"""Which of a source's images int8 is calibrated on, and which others its parity is measured on."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from engine.precision.quantization_pixels import QuantizationPixels
+from engine.sources.load import Loader, none_cached
+from engine.sources.open import Sample, Source
+from engine.sources.order import interleave
+
+CALIBRATION, HELD_OUT = 64, 128
+
+# The fewest images that are worth anything: half are calibrated on, half compared.
+LEAST = 16
+
+# Samples more than that, for some do not decode or are copies of others.
+_SPARE = 64
+
+
+@dataclass(frozen=True)
+class Images:
+    """Where calibration images come from, and how they are decoded.
+
+    seed: of the choice. threads: how many decode.
+    """
+
+    source: Source
+    samples: Sequence[Sample]
+    interpolation: str
+    decode_rule: str
+    seed: int
+    threads: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of it is part of a feature space."""
+        return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
+
+
+def calibration_pixels(images: Images, size: tuple[int, int]) -> QuantizationPixels | None:
+    """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
+
+    The same images, seed and decoding give the same pixels, in whatever order the samples are.
+    size: (height, width).
+    """
+    # By path first: an archive gives the images that its folder gives, in whatever order it comes.
+    by_path = sorted(images.samples, key=lambda sample: sample.path)
+    order = interleave(by_path, images.seed)[: CALIBRATION + HELD_OUT + _SPARE]
+    chosen = set(order)
+    # A packed archive can be read in its own order alone.
+    reading = [s for s in images.samples if s in chosen] if images.source.sequential else order
+    loader = Loader(images.source, none_cached, size, images.interpolation)
+    with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
+        loaded = {
+            item.sample: item
+            for item in loader.load(reading, pool, 4 * images.threads, threading.Event())
+            if item.pixels is not None
+        }
+    distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
+    kept = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
+    if len(kept) < LEAST:
+        return None
+    pixels = np.stack([item.pixels for item in kept if item.pixels is not None])
+    labels = [item.sample.label for item in kept]
+    codes = {label: n for n, label in enumerate(sorted({x for x in labels if x is not None}))}
+    numbers = np.array([-1 if label is None else codes[label] for label in labels])
+    calibrated = min(CALIBRATION, len(kept) // 2)
+    return QuantizationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])

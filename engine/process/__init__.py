@@ -1,0 +1,1 @@
+"""Around the work: child processes, Ctrl-C as a request, progress."""

@@ -1,0 +1,78 @@
+"""A command of this product run in a process of its own, which takes its memory when it ends."""
+
+import contextlib
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from cache.command import INTERRUPTED
+from cache.failures import Failure, Interrupted, UsageFailure
+from engine.process.progress import is_progress
+
+# Lines of a child's stderr that are kept, for the last of them say what went wrong.
+_KEPT = 100
+
+# Seconds that an interrupted child has to clean up.
+_GRACE = 1.0
+
+
+def run_in_child(
+    module: str, arguments: Sequence[str], what: str, say: Callable[[str], None] | None = None
+) -> bytes:
+    """Run `python -m MODULE ARGUMENTS --json`; return what it prints on stdout.
+
+    what: names the work in messages, as in `the export`.
+    say: is told the lines of progress that it prints; None to run it with --quiet.
+
+    Raises:
+        Failure, UsageFailure: the command's own failure, in its own words.
+        Interrupted: Ctrl-C reached it.
+    """
+    quiet = [] if say else ["--quiet"]
+    command = [sys.executable, "-m", module, *arguments, "--json", *quiet]
+    lines: deque[str] = deque(maxlen=_KEPT)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        follower = threading.Thread(target=_follow, args=(child.stderr, lines, say))
+        follower.start()
+        try:
+            result = child.stdout.read()
+            code = child.wait()
+        except BaseException:
+            try:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_GRACE)  # Ctrl-C reaches it too
+            finally:
+                child.kill()
+            raise
+        finally:
+            follower.join()
+    if code == 0:
+        return result
+    if code == INTERRUPTED:
+        raise Interrupted(f"interrupted during {what}; run the same command again")
+    if code < 0 or not lines:
+        raise Failure(
+            f"{what} was killed (exit code {code}); it needs up to 3 GB of memory, "
+            "so close other programs and run the same command again"
+        )
+    # The command's own line, or the last one of a traceback.
+    own = f"python -m {module}: "
+    failure = UsageFailure if code == UsageFailure.exit_code else Failure
+    if lines[-1].startswith(own):
+        raise failure(lines[-1].removeprefix(own))
+    raise failure(f"{what} failed: {lines[-1]}")
+
+
+def _follow(stream: Iterable[bytes], lines: deque[str], say: Callable[[str], None] | None) -> None:
+    """Read a child's stderr to its end: progress is passed on, the rest is kept in `lines`."""
+    for data in stream:
+        line = data.decode(errors="replace").rstrip()
+        if say is not None and is_progress(line):
+            with contextlib.suppress(OSError):  # stderr is closed; the child is to go on
+                say(line)
+        elif line:
+            lines.append(line)

@@ -1,0 +1,1 @@
+"""A float graph and pixels -> its int8 graph; knows no cache and no source."""

@@ -1,0 +1,1 @@
+"""A source into a cache: the step, and who runs it."""

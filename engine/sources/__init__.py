@@ -1,0 +1,1 @@
+"""Where images come from: folders, archives and tables -> samples, and their bytes."""

@@ -1,0 +1,187 @@
+"""The report: what it says, and that nothing in a label or a path can do anything."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from fit_samples import labelled_cache
+
+from engine.estimators.fit import summary
+from engine.heads.figures import Bin, calibration_error, confidence_bins, per_class, wilson_interval
+from engine.heads.fit import FitOptions, fit
+from engine.heads.scores import Scores
+from engine.heads.solvers import SolverOptions
+from engine.pages.charts import Axis, line_chart, reliability_chart, round_ticks
+from engine.pages.report import report_page
+
+HOSTILE = "</td><script>alert(1)</script>\"'&\u202e\udcff\n"
+
+
+class Page(HTMLParser):
+    """Collects the tags, attributes and text of a page; void or closed, each tag must match."""
+
+    VOID = frozenset({"meta", "path", "circle", "rect"})
+
+    def __init__(self, page):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes, self.texts = [], [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+def fitted(path, counts, solver="lbfgs", noise=1.5, **more):
+    labelled_cache(path, counts, noise=noise, **more)
+    options = FitOptions(str(path), solver=SolverOptions(solver))
+    said: list[str] = []
+    return fit(options, said.append, said.append)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "adam"])
+def test_the_page_says_what_the_fit_came_to(tmp_path, solver):
+    result = fitted(tmp_path, {"cat": 120, "dog": 80}, solver)
+    page = Page(report_page(result))
+    test = result.scores[2]
+    assert f"{test.accuracy:.2%}" in page.text
+    assert f"{test.loss:.4f}" in page.text
+    assert "cat / dog" in page.text
+    assert "A softmax head on vgg16 fc2 fp32 bilinear" in page.text
+    assert ("Loss by L2 strength" if solver == "lbfgs" else "Loss by epoch") in page.text
+    assert page.tags.count("svg") == 2
+    wrong = np.flatnonzero(test.predicted != test.labels)
+    assert len(wrong)
+    for number in wrong[:20]:
+        assert result.dataset.paths[result.split.test[number]] in page.text
+
+
+def test_the_page_needs_nothing_else_and_runs_nothing(tmp_path):
+    page = Page(report_page(fitted(tmp_path, {"cat": 60, "dog": 60})))
+    assert not {"script", "link", "img", "iframe", "object"} & set(page.tags)
+    names = {name for name, _ in page.attributes}
+    assert not {"src", "href", "srcset", "action"} & names
+    assert not [name for name in names if name.startswith("on")]
+    policy = next(value for _, value in page.attributes if value and "default-src" in value)
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(
+        r"url\(|@import|https?:", report_page(fitted(tmp_path / "b", {"x": 60, "y": 60}))
+    )
+
+
+def test_labels_and_names_are_shown_and_not_obeyed(tmp_path):
+    result = fitted(tmp_path, {HOSTILE: 60, "b": 60, HOSTILE * 20: 60}, name=f"/x/{HOSTILE}")
+    page = report_page(result)
+    parsed = Page(page)
+    assert "script" not in parsed.tags
+    assert "<script>alert(1)</script>" in parsed.text
+    page.encode("utf-8")  # no lone surrogate is left
+    assert "\u202e" not in page
+    assert "\n" not in summary(result, tmp_path).splitlines()[0]
+
+
+def test_the_same_fit_has_the_same_page(tmp_path):
+    result = fitted(tmp_path, {"cat": 60, "dog": 60})
+    assert report_page(result) == report_page(result)
+
+
+def test_the_confusion_matrix_is_on_the_page(tmp_path):
+    result = fitted(tmp_path, {"a": 100, "b": 100, "c": 100})
+    page = report_page(result)
+    matrix = page[page.index('<table class="confusion">') :]
+    cells = re.findall(r'<td class="(right|wrong)"[^>]*>([\d,]+)</td>', matrix)
+    assert [int(count) for _, count in cells] == result.scores[2].confusion.ravel().tolist()
+    assert [kind for kind, _ in cells] == ["right" if n % 4 == 0 else "wrong" for n in range(9)]
+
+
+def test_many_classes_are_listed_by_what_is_taken_for_what(tmp_path):
+    result = fitted(tmp_path, {f"class {n:02}": 20 for n in range(30)})
+    page = Page(report_page(result))
+    assert "What is taken for what" in page.text
+    assert "and 10 more of higher recall" in page.text
+    assert ("class", "confusion") not in page.attributes
+
+
+def test_no_mistake_is_said_so(tmp_path):
+    page = Page(report_page(fitted(tmp_path, {"a": 100, "b": 100}, noise=0.01)))
+    assert "None: every test image got its label." in page.text
+
+
+def test_wilsons_interval():
+    # Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263.
+    low, high = wilson_interval(81 / 263, 263)
+    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
+    assert wilson_interval(1, 10)[1] == pytest.approx(1)
+    assert wilson_interval(0, 10)[0] == pytest.approx(0)
+
+
+def test_recall_and_precision():
+    first, second, third = per_class(np.array([[8, 2, 0], [4, 6, 0], [0, 0, 0]]))
+    assert (first.images, first.recall, first.precision) == (10, 0.8, 8 / 12)
+    assert (second.images, second.recall, second.precision) == (10, 0.6, 6 / 8)
+    assert third.images == 0
+    assert np.isnan(third.recall)
+    assert np.isnan(third.precision)
+
+
+def scores_of(confidences, right, classes=2):
+    labels = np.zeros(len(right), int)
+    predicted = np.where(right, 0, 1)
+    return Scores(
+        labels, predicted, np.array(confidences, np.float32), np.zeros(len(right)), classes
+    )
+
+
+def test_bins_of_confidence():
+    bins = confidence_bins(scores_of([0.5, 0.52, 0.97, 1.0], [True, False, True, True]))
+    assert len(bins) == 10
+    assert (bins[0].low, bins[-1].high) == (0.5, 1.0)
+    assert [b.images for b in bins] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 2]
+    assert bins[0].accuracy == 0.5
+    assert bins[0].confidence == pytest.approx(0.51)
+    assert calibration_error(bins) == pytest.approx((0.01 * 2 + 0.015 * 2) / 4, abs=1e-6)
+    assert confidence_bins(scores_of([0.2], [True], classes=9))[0].low == 0
+
+
+@pytest.mark.parametrize("high", [1e-9, 0.03, 0.7, 1, 1.1, 7, 12345.6])
+def test_round_ticks_reach_over_the_highest(high):
+    ticks = round_ticks(high)
+    assert ticks[0] == 0
+    assert ticks[-2] < high <= ticks[-1] * (1 + 1e-9)
+    assert 3 <= len(ticks) <= 7
+
+
+def test_places_on_an_axis():
+    linear = Axis(0, 10, 100, 0, (), str)
+    assert [linear.place(number) for number in (0, 5, 10)] == [100, 50, 0]
+    log = Axis(100, 0.01, 0, 80, (), str, log=True)
+    assert [log.place(number) for number in (100, 1, 0.01)] == [0, 40, 80]
+    assert Axis(3, 3, 0, 10, (), str).place(3) == 5
+
+
+def test_charts_of_a_single_point_and_of_zeros():
+    one = line_chart([1], [[0.0], [0.0]], ["a", "b"], x_label="x", y_label="y")
+    assert one.count("<circle") == 2
+    assert "nan" not in one
+    empty = [Bin(n / 10, (n + 1) / 10, 0, 0.0, 0.0) for n in range(10)]
+    assert "nan" not in reliability_chart(empty)
