@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.measure import python, run
 from benchmarks.options import names
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
 from engine.graphs.session import available_cores
 

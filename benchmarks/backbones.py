@@ -18,7 +18,7 @@ from benchmarks.options import add_work, benchmark_parser, finish, names, number
 from benchmarks.peak import measured_peak
 from benchmarks.photographs import draw
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import BackboneRequest, exported_model, request_from

@@ -22,7 +22,7 @@ from benchmarks.options import (
 )
 from benchmarks.photographs import draw, repeated
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import request_from

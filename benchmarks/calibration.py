@@ -22,7 +22,7 @@ from benchmarks.photographs import draw
 from benchmarks.quantization_variants import features, most_sensitive, quantized, variants_for
 from benchmarks.record import table
 from benchmarks.tiny import make_tiny_job
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.store import exported_model, request_from

@@ -26,7 +26,7 @@ from benchmarks.options import (
 )
 from benchmarks.photographs import draw, repeated
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from engine.backbones.backbone_options import add_backbone_options
 
 

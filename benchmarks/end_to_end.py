@@ -16,7 +16,7 @@ from benchmarks.options import add_source, benchmark_parser, finish, names, numb
 from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
 from benchmarks.schedule import Schedule, schedule
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import BackboneRequest, request_from
 from engine.heads.dataset import SIDES, Split

@@ -22,7 +22,7 @@ from benchmarks.options import add_source, benchmark_parser, finish, positive
 from benchmarks.photographs import draw
 from benchmarks.record import table
 from benchmarks.tiny import make_tiny_job
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbones.backbone_options import add_backbone_options

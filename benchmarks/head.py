@@ -15,7 +15,7 @@ from benchmarks.legs import add_pause, open_legs
 from benchmarks.measure import python, run
 from benchmarks.options import add_work, benchmark_parser, finish
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 
 # Rows and floats of each synthetic cache: two like VGG16's at fc2, a large one like SqueezeNet's
 # (VGG16's would be 16 GB).

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache
 from engine.heads.dataset import SIDES, load_dataset, split
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.options import numbers, positive
 from benchmarks.photographs import usable
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import request_from

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import commit, machine
-from cache.command import Console
+from cache.commandline.command import Console
 from cache.failures import Interrupted
 from cache.files import write_whole
 

@@ -22,7 +22,7 @@ from benchmarks import (
 )
 from benchmarks.machine import ROOT
 from benchmarks.record import RESULTS, read_record, table
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from cache.files import write_whole
 
 PAGE = ROOT / "docs" / "benchmarks.md"

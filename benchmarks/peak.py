@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.machine import environment
 from benchmarks.measure import python, run
 from benchmarks.options import benchmark_parser
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from engine.graphs.session import available_cores
 
 # Square matrices of this size: 64 MB each, so that the time is the arithmetic's.

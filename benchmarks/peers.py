@@ -21,7 +21,7 @@ from benchmarks.measure import Run, python, run
 from benchmarks.options import add_source, add_work, benchmark_parser, finish
 from benchmarks.photographs import draw, unpack
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.store import backbone_request
 

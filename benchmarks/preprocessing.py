@@ -19,7 +19,7 @@ from benchmarks.measure import python, run
 from benchmarks.options import add_source, add_work, benchmark_parser, finish, numbers
 from benchmarks.photographs import draw
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from cache.failures import UsageFailure
 from engine.backbones.backbone import METADATA_KEY
 

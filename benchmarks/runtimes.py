@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.options import positive
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import Failure
 from engine.backbones.backbone import Backbone, read_description
 from engine.backbones.backbone_options import add_backbone_options

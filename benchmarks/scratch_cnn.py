@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.options import add_source, benchmark_parser, finish, positive
 from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
-from cache.command import Console, run_command
+from cache.commandline.command import Console, run_command
 from engine.heads.dataset import SIDES
 from engine.sources.open import open_source
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cache.command import Console, add_output_options, command_parser, run_command
-from cache.printable import printable
+from cache.commandline.command import Console, add_output_options, command_parser, run_command
+from cache.commandline.printable import printable
 
 if TYPE_CHECKING:
     from cache.store import FeatureCache

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.backbone_options import add_backbone_options, add_precision_option
 
 
@@ -58,7 +58,7 @@ def _count(text: str) -> int:
 
 
 def _extract(arguments: argparse.Namespace, console: Console) -> None:
-    from cache.printable import printable
+    from cache.commandline.printable import printable
     from engine.backbones.store import request_from
     from engine.runner.extract import ExtractOptions, extract_source
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 
 
 def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cache.printable import printable
+from cache.commandline.printable import printable
 from engine.classifiers.classify import Group, Prediction
 from engine.classifiers.text_columns import display_width, fitted
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 
 if TYPE_CHECKING:
     from engine.demo.job import Demo

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.files import write_whole
-from cache.printable import printable
 from engine.heads.dataset import SIDES
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME

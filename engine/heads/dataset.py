@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.index import Index
-from cache.printable import printable
 from cache.space import Space
 from cache.table import Row
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cache.printable import printable
+from cache.commandline.printable import printable
 from cache.store import FeatureCache, Space
 from engine.heads.dataset import SIDES, Dataset, Split, load_dataset, split
 from engine.heads.head import Head

@@ -6,9 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.index import Index
-from cache.printable import printable
 
 # Neighbours on disk that are read together: large enough that a block of the cache (1 MiB) is
 # seldom read for a few rows, small enough that many such runs are mixed in one block of rows.

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from cache.printable import printable
+from cache.commandline.printable import printable
 
 
 def safe(text: str, limit: int = 120) -> str:

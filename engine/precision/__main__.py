@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cache.command import Console, command_parser, run_command
+from cache.commandline.command import Console, command_parser, run_command
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precision") -> int:

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from cache.command import INTERRUPTED
+from cache.commandline.command import INTERRUPTED
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.process.progress import is_progress
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure, Interrupted
-from cache.printable import printable
 from cache.store import DatasetWriter, Space
 from cache.table import Row
 from engine.backbones.backbone import Backbone

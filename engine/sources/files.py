@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
-from cache.printable import printable
 from engine.images.formats import HEAD_BYTES
 from engine.sources.base import Sample, Source, Unreadable, within_limit
 from engine.sources.layout import is_sample, labelled

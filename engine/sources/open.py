@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
-from cache.printable import printable
 from engine.sources.archives import TarSource, ZipSource
 from engine.sources.base import Sample, Source, Unreadable
 from engine.sources.files import CsvSource, FolderSource

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trained_samples import train
 
-from cache.printable import printable
+from cache.commandline.printable import printable
 from cache.store import FeatureCache, space_id
 from engine.classifiers.classify import Group, Prediction
 from engine.classifiers.output import write_csv, write_json, write_text

@@ -11,7 +11,7 @@ from engine.process.child import run_in_child
 COMMAND = """
 import os
 import sys
-from cache.command import command_parser, run_command
+from cache.commandline.command import command_parser, run_command
 from cache.failures import Failure, UsageFailure
 
 def act(arguments, console):

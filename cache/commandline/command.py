@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TextIO
 
+from cache.commandline.printable import printable
 from cache.failures import Failure
-from cache.printable import printable
 
 INTERRUPTED = 130
 

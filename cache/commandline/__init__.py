@@ -1,0 +1,1 @@
+"""The plumbing of every command: how it begins, speaks and ends. The store does not import it."""
