@@ -29,9 +29,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from engine.images.formats import FORMATS, HEAD_BYTES, image_format
-from engine.images.metadata import read_jpeg
-from engine.images.orientation import orientation, turned, upright
-from engine.images.resize import resized
+from engine.images.metadata import read_jpeg, read_orientation, swaps_sides, transposition
+from engine.images.resize import resize
 
 DECODE_RULE = "pillow-dct2x-exif-white/3"
 
@@ -74,7 +73,7 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
     if form is None:
         raise Rejected(f"not an image of a known format ({', '.join(FORMATS)})")
     try:
-        image = _jpeg(data, size) if form == "JPEG" else _loaded(data, form)
+        image = _load_jpeg(data, size) if form == "JPEG" else _load(data, form)
         return _pixels(image, size, interpolation)
     except Rejected:
         raise
@@ -87,7 +86,7 @@ def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray
         raise Rejected(f"damaged {form}: {_one_line(error)}") from error
 
 
-def _jpeg(data: bytes, size: tuple[int, int]) -> Image.Image:
+def _load_jpeg(data: bytes, size: tuple[int, int]) -> Image.Image:
     """Return an upright JPEG at a reduced scale."""
     jpeg = read_jpeg(data)
     # The class itself: `Image.open` would warn about sizes, and take some photographs for MPO,
@@ -97,14 +96,15 @@ def _jpeg(data: bytes, size: tuple[int, int]) -> Image.Image:
     if image.width * image.height * jpeg.scans > MAX_SCANNED_PIXELS:
         raise Rejected(f"too many passes over the pixels ({jpeg.scans} scans)")
     height, width = size
-    value = orientation(jpeg.exif)
-    image.draft(None, (2 * height, 2 * width) if turned(value) else (2 * width, 2 * height))
+    orientation = read_orientation(jpeg.exif)
+    least = (2 * width, 2 * height)
+    image.draft(None, least[::-1] if swaps_sides(orientation) else least)
     _check_size(image, MAX_PIXELS)
     image.load()
-    return _upright(image, value)
+    return _upright(image, orientation)
 
 
-def _loaded(data: bytes, form: str) -> Image.Image:
+def _load(data: bytes, form: str) -> Image.Image:
     """Return an upright image of another format."""
     image = _OPENERS[form](io.BytesIO(data))
     run_lengths = bool(image.tile) and image.tile[0][0] == "bmp_rle"
@@ -114,7 +114,7 @@ def _loaded(data: bytes, form: str) -> Image.Image:
         return image  # Pillow turns a TIFF while it loads it
     # After the load: the EXIF of a PNG may come behind its pixels.
     exif = image.info.get("exif")
-    return _upright(image, orientation(exif) if isinstance(exif, bytes) else 1)
+    return _upright(image, read_orientation(exif) if isinstance(exif, bytes) else 1)
 
 
 def _avif(file: io.BytesIO) -> ImageFile:
@@ -144,8 +144,8 @@ def _check_size(image: Image.Image, pixels: int) -> None:
         raise Rejected(f"too many pixels ({image.width} x {image.height})")
 
 
-def _upright(image: Image.Image, value: int) -> Image.Image:
-    method = upright(value)
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    method = transposition(orientation)
     return image if method is None else image.transpose(method)
 
 
@@ -158,7 +158,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np
             image = image.convert("RGBA")
         if image.mode == "RGBA":
             image = image.convert("RGBa")
-        scaled = resized(image, size, interpolation)
+        scaled = resize(image, size, interpolation)
         white = np.subtract(255, scaled[..., 3:], dtype=np.uint8)
         # Bicubic and Lanczos may overshoot, so that the sum is not bounded by 255.
         over_white: np.ndarray = white + np.minimum(scaled[..., :3], 255 - white)
@@ -167,7 +167,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    pixels = resized(image, size, interpolation)
+    pixels = resize(image, size, interpolation)
     return pixels if image.mode == "RGB" else np.repeat(pixels[..., None], 3, axis=2)
 
 

@@ -28,7 +28,7 @@ _BY_PILLOW: Mapping[str, Image.Resampling] = MappingProxyType(
 INTERPOLATIONS = (_BILINEAR, *_BY_PILLOW)
 
 
-def resized(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
+def resize(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
     """Return an image's pixels at another size, uint8 (height, width[, channels]), maybe read-only.
 
     image: loaded, of mode L, RGB or RGBa (colours multiplied by alpha).

@@ -19,7 +19,7 @@ from PIL import Image
 from cache.failures import Interrupted
 from cache.store import FeatureCache
 from engine import extract
-from engine.images.resize import resized
+from engine.images.resize import resize
 from engine.runner import extract as extraction
 
 KEYS = [
@@ -369,7 +369,7 @@ def test_pixels_reach_the_network_resized_and_preprocessed(run, tmp_path, tiny_b
     session = onnxruntime.InferenceSession(tiny_backbone)
     for path, feature in features_of(tmp_path / "cache").items():
         image = Image.open(io.BytesIO((folder / path).read_bytes()))
-        pixels = resized(image, (32, 32), "bilinear").astype(np.float32)
+        pixels = resize(image, (32, 32), "bilinear").astype(np.float32)
         x = np.ascontiguousarray((pixels / 127.5 - 1).transpose(2, 0, 1)[None])
         (wanted,) = session.run(None, {"image": x})
         np.testing.assert_allclose(feature, wanted[0], rtol=1e-4, atol=1e-5)

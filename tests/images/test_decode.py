@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, features
 
 from engine.images import decode as images
 from engine.images.decode import Rejected, decode
-from engine.images.resize import INTERPOLATIONS, resized
+from engine.images.resize import INTERPOLATIONS, resize
 
 SIZE = (24, 32)  # height, width
 
@@ -41,7 +41,7 @@ def encoded(image, form, **options):
 
 
 def expected(image, size=SIZE, interpolation="bilinear"):
-    return resized(image, size, interpolation)
+    return resize(image, size, interpolation)
 
 
 def reason(data, size=SIZE):
