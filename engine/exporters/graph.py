@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cache.failures import Failure, UsageFailure, first_line
 from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.graphs.files import write_onnx
-from engine.graphs.walk import needed
+from engine.graphs.walk import constants, needed, replace_nodes
 
 # Goes before each name of the network, so that no name of ours is taken.
 _PREFIX = "network/"
@@ -59,8 +59,8 @@ def graph_of(
             does not give float32.
         UsageFailure: it has no such output, or several and none was named.
     """
-    constants = {constant.name for constant in model.graph.initializer} | set(weights)
-    images = [entry for entry in model.graph.input if entry.name not in constants]
+    known = constants(model.graph).keys() | weights.keys()
+    images = [entry for entry in model.graph.input if entry.name not in known]
     shapes = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in images]
     if len(images) != 1 or len(shapes[0]) != 4 or 3 not in (shapes[0][1], shapes[0][3]):
         raise Failure(f"the network takes inputs of shapes {shapes}, not one batch of RGB images")
@@ -69,8 +69,8 @@ def graph_of(
         raise Failure("the network does not say the size of the images that it takes")
     outputs = {entry.name: entry for entry in model.graph.output}
     if layer is None and len(outputs) > 1:
-        known = " or ".join(outputs)
-        raise UsageFailure(f"the network has several outputs; choose one: --layer {known}")
+        choices = " or ".join(outputs)
+        raise UsageFailure(f"the network has several outputs; choose one: --layer {choices}")
     name = layer or next(iter(outputs))
     if name not in outputs:
         raise UsageFailure(f"the network has no output {name!r}; it has: {', '.join(outputs)}")
@@ -174,17 +174,16 @@ def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
     for node in proto.node:
         node.input[:] = [NETWORK_INPUT if name == graph.image else name for name in node.input]
     (image,) = (entry for entry in proto.input if entry.name == graph.image)
-    nodes, constants = preprocessing_nodes(
+    nodes, new = preprocessing_nodes(
         preprocessing,
         "images",
         NETWORK_INPUT,
         channels_first=image.type.tensor_type.shape.dim[1].dim_value == 3,
     )
-    body = list(proto.node)
     inputs = [entry for entry in proto.input if entry.name != graph.image]
-    del proto.node[:], proto.input[:]
-    proto.node.extend([*nodes, *body])
-    proto.initializer.extend(constants)
+    del proto.input[:]
+    replace_nodes(proto, [*nodes, *proto.node])
+    proto.initializer.extend(new)
     pixels = helper.make_tensor_value_info("images", TensorProto.UINT8, ["N", *graph.size, 3])
     proto.input.extend([pixels, *inputs])
 
@@ -196,10 +195,7 @@ def _give_features(graph: Graph) -> None:
     del proto.output[:]
     shape: list[str | int | None] = ["N", graph.features]
     proto.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, shape))
-    del proto.value_info[:]
-    kept = needed(proto.node, ["features"])
-    del proto.node[:]
-    proto.node.extend(kept)
+    replace_nodes(proto, needed(proto.node, ["features"]))
 
 
 def preprocessing_nodes(
@@ -229,13 +225,13 @@ def preprocessing_nodes(
     if (scale != 1).any():
         steps.append(("Div", {}, scale))
 
-    nodes, constants = [], []
+    nodes, new = [], []
     for step, (operator, attributes, constant) in enumerate(steps, 1):
         name = f"preprocessing_{step}"
         inputs = [source]
         if constant is not None:
-            constants.append(numpy_helper.from_array(constant, f"{name}_constant"))
-            inputs.append(constants[-1].name)
+            new.append(numpy_helper.from_array(constant, f"{name}_constant"))
+            inputs.append(new[-1].name)
         source = target if step == len(steps) else name
         nodes.append(helper.make_node(operator, inputs, [source], name=name, **attributes))
-    return nodes, constants
+    return nodes, new

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from engine.graphs.files import without_weights
-from engine.graphs.walk import operator_set
+from engine.graphs.walk import attributes, operator_set, replace_nodes
 
 # The first in which Mul, Div and Pow are what they are now.
 _OPERATOR_SET = 7
@@ -36,13 +36,15 @@ def write_out_local_response(model: onnx.ModelProto) -> None:
             model.graph.initializer.extend(constants)
         else:
             nodes.append(node)
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    replace_nodes(model.graph, nodes)
 
 
 def _is_lrn(node: onnx.NodeProto) -> bool:
-    sizes = [a.i for a in node.attribute if a.name == "size"]
-    return node.op_type == "LRN" and node.domain in ("", "ai.onnx") and sizes != [] and sizes[0] > 0
+    return (
+        node.op_type == "LRN"
+        and node.domain in ("", "ai.onnx")
+        and int(attributes(node).get("size", 0)) > 0
+    )
 
 
 def _channels(model: onnx.ModelProto) -> dict[str, int]:
@@ -61,7 +63,7 @@ def _written_out(
     node: onnx.NodeProto, channels: int
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """Return what stands for an LRN: nodes that give its output, and their constants."""
-    given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    given = attributes(node)
     size, alpha = int(given["size"]), given.get("alpha", 1e-4)
     beta, bias = given.get("beta", 0.75), given.get("bias", 1.0)
     source, target = node.input[0], node.output[0]

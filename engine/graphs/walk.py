@@ -1,8 +1,29 @@
 """Ways through the nodes of an ONNX graph."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import onnx
+
+
+def constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the constants of a graph itself, by their names; they are not copies."""
+    return {constant.name: constant for constant in graph.initializer}
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """Return the values of the attributes that a node has, by their names; strings are bytes."""
+    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    """Give a graph other nodes, among them perhaps some of its own.
+
+    What it knew of its tensors' shapes goes: it may be of tensors that are no longer there.
+    """
+    chosen = list(nodes)
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(chosen)
 
 
 def consumers(nodes: Iterable[onnx.NodeProto]) -> dict[str, list[onnx.NodeProto]]:
