@@ -1,7 +1,7 @@
 """Runs one of the product's commands until a fault strikes at a chosen write step.
 
     python tests/fault_child.py '{"module": "cache.__main__", "argv": ["compact", "c"],
-                                  "fault": "kill", "at": 3, "settings": {}}'
+                                  "fault": "kill", "at": 3, "settings": []}'
 
 Write steps are the calls that change a disk: writes, fsyncs, renames, deletions, folders. `kill`
 ends the process at step `at` as SIGKILL does (in the middle of a write, if it is one); the name of
@@ -60,9 +60,8 @@ class Fault:
 def main(order):
     """Obey the order, see above; return the command's exit code."""
     module = importlib.import_module(order["module"])
-    for name, value in order["settings"].items():
-        owner, attribute = name.rsplit(".", 1)
-        setattr(importlib.import_module(owner), attribute, value)
+    for owner, name, value in order["settings"]:
+        setattr(importlib.import_module(owner), name, value)
     if order["module"] == "engine.extract":
         importlib.import_module("engine.runner.extract")  # slow imports before `ready`
     fault = Fault(order["fault"], order["at"])

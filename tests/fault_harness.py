@@ -84,11 +84,11 @@ class Bench:
     def spawn(self, folder: Path, fault: str = "kill", at: int = 0) -> subprocess.Popen:
         """Start the command with a fault at step `at`; 0 for none. Wait until it is ready."""
         order = {
-            "module": self.scenario.module,
+            "module": self.scenario.module.__name__,
             "argv": self.scenario.argv(folder, self.common),
             "fault": fault,
             "at": at,
-            "settings": self.scenario.settings,
+            "settings": [(owner.__name__, *rest) for owner, *rest in self.scenario.settings],
         }
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         process = subprocess.Popen(

@@ -3,8 +3,9 @@
 import contextlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import h5py
 import numpy as np
@@ -12,11 +13,20 @@ from cache_samples import filled, rows_of, vectors
 from conftest import write_pictures, write_tiny_backbone
 from fit_samples import labelled_cache
 
+import cache.__main__
+import cache.compact
+import cache.rewrite
+import engine.extract
+import engine.fit_head
+import engine.runner.threads
 from cache.store import FeatureCache
 
 # Small parts, so that a short run has many of them.
-SMALL_PARTS = {"engine.runner.threads.PART_BYTES": 4 * 24 * 6}
-SMALL_TARGETS = {"cache.rewrite.TARGET_BYTES": 4 * 8 * 30, "cache.compact.TARGET_BYTES": 4 * 8 * 30}
+SMALL_PARTS = ((engine.runner.threads, "PART_BYTES", 4 * 24 * 6),)
+SMALL_TARGETS = (
+    (cache.rewrite, "TARGET_BYTES", 4 * 8 * 30),
+    (cache.compact, "TARGET_BYTES", 4 * 8 * 30),
+)
 
 
 def no_outputs(_: Path) -> dict[str, bytes]:
@@ -28,28 +38,32 @@ class Scenario:
     """A command on a folder whose cache `c` is made anew for each fault.
 
     prepare: fills a new folder; it gets the folder of what is the same in all of them.
-    argv: the command's arguments for a folder. settings: of modules, to make a small case rich in
-    steps. outputs: what else the command writes; each is whole or absent at any time.
+    argv: the command's arguments for a folder. settings: modules, names in them and values, that
+    make a small case rich in steps. outputs: what else the command writes; each is whole or absent
+    at any time.
     """
 
     name: str
-    module: str
+    module: ModuleType
     prepare: Callable[[Path, Path], None]
     argv: Callable[[Path, Path], list[str]]
-    settings: dict[str, int] = field(default_factory=dict)
+    settings: tuple[tuple[ModuleType, str, int], ...] = ()
     outputs: Callable[[Path], dict[str, bytes]] = no_outputs
 
 
 def prepare_extract(folder: Path, common: Path) -> None:
     """An earlier run over a quarter of the pictures is there, and its features must stay."""
-    from engine.extract import main
-
     source, backbone = common / "pictures", common / "tiny.onnx"
     if not source.exists():
         write_pictures(source, 24)
         write_tiny_backbone(backbone)
     with contextlib.redirect_stdout(io.StringIO()):
-        assert main([*argv_extract(folder, common), "--limit-per-class", "6", "--quiet"]) == 0
+        assert (
+            engine.extract.main(
+                [*argv_extract(folder, common), "--limit-per-class", "6", "--quiet"]
+            )
+            == 0
+        )
 
 
 def argv_extract(folder: Path, common: Path) -> list[str]:
@@ -111,37 +125,37 @@ def packed(folder: Path) -> dict[str, bytes]:
 
 
 SCENARIOS = (
-    Scenario("extract", "engine.extract", prepare_extract, argv_extract, SMALL_PARTS),
+    Scenario("extract", engine.extract, prepare_extract, argv_extract, SMALL_PARTS),
     Scenario(
         "compact",
-        "cache.__main__",
+        cache.__main__,
         prepare_compact,
         lambda folder, _: ["compact", str(folder / "c")],
         SMALL_TARGETS,
     ),
     Scenario(
         "merge",
-        "cache.__main__",
+        cache.__main__,
         prepare_merge,
         lambda folder, _: ["merge", str(folder / "c"), str(folder / "d")],
     ),
     Scenario(
         "gc",
-        "cache.__main__",
+        cache.__main__,
         prepare_gc,
         lambda folder, _: ["gc", str(folder / "c"), "--yes", "--min-age", "0"],
         SMALL_TARGETS,
     ),
     Scenario(
         "fit_head",
-        "engine.fit_head",
+        engine.fit_head,
         prepare_fit,
         lambda folder, _: ["--cache", str(folder / "c"), "--out", str(folder / "head")],
         outputs=fitted,
     ),
     Scenario(
         "pack",
-        "cache.__main__",
+        cache.__main__,
         prepare_fit,
         lambda folder, _: ["pack", str(folder / "c"), str(folder / "out.h5")],
         outputs=packed,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from cache_samples import DESCRIPTION, filled, rows_of, vectors
 
-import cache.compact  # noqa: F401 - before a test changes what it takes from cache.rewrite
+import cache.compact
+import cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
 from cache.store import FeatureCache
@@ -88,8 +89,8 @@ def test_compact_makes_few_parts_of_the_same_rows(tmp_path, capsys):
 
 
 def test_compact_leaves_large_parts_alone(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("cache.rewrite.TARGET_BYTES", 4 * 8 * 20)
-    monkeypatch.setattr("cache.compact.TARGET_BYTES", 4 * 8 * 20)
+    monkeypatch.setattr(cache.rewrite, "TARGET_BYTES", 4 * 8 * 20)
+    monkeypatch.setattr(cache.compact, "TARGET_BYTES", 4 * 8 * 20)
     space = filled(tmp_path / "c", parts=3, rows=20)
     large = set(space.part_paths())
     digests, features = vectors(65)

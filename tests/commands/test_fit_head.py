@@ -10,6 +10,7 @@ import pytest
 from cache_samples import vectors
 from fit_samples import DESCRIPTION, labelled_cache
 
+import engine.heads.solvers
 from cache.store import FeatureCache
 from cache.table import Row
 from engine.fit_head import main
@@ -246,7 +247,7 @@ def test_features_that_are_not_finite_are_one_line(tmp_path, capsys):
 
 
 def test_more_than_the_machine_holds_names_adam(pets, capsys, monkeypatch):
-    monkeypatch.setattr("engine.heads.solvers.installed_memory", lambda: 1000)
+    monkeypatch.setattr(engine.heads.solvers, "installed_memory", lambda: 1000)
     code, _, err = run(capsys, "--cache", pets, "--quiet")
     assert code == 1
     assert "use --solver adam" in err

@@ -152,7 +152,7 @@ def test_lines_are_aligned_and_safe(trained, capsys, tmp_path):
 
 @pytest.mark.parametrize("columns", [40, 70, 200])
 def test_on_a_terminal_lines_fit_its_width(capsys, monkeypatch, columns):
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", str(columns))
     paths = [f"a/very/long/folder/{'x' * n}寿司/{n}.jpg" for n in range(1, 60, 7)]
     found = (Prediction(path, np.array([0.25, 0.75], np.float32)) for path in paths)

@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import engine.exporters.graph
 from cache.failures import Failure, UsageFailure
 from engine import export
 from engine.backbones.backbone import METADATA_KEY, Backbone
@@ -180,7 +181,7 @@ def test_a_failed_export_leaves_an_earlier_file_as_it_was(tiny_backbone, tmp_pat
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("engine.exporters.graph.write_onnx", full_disk)
+    monkeypatch.setattr(engine.exporters.graph, "write_onnx", full_disk)
     with pytest.raises(OSError, match="No space"):
         export_backbone(request(tiny_backbone, preprocessing="caffe"), own.path)
     assert file_sha256(own.path) == own.sha256

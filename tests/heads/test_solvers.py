@@ -7,6 +7,8 @@ import pytest
 from cache_samples import filled, vectors
 from sklearn.linear_model import LogisticRegression
 
+import engine.heads.l2_path
+import engine.heads.rows
 from cache.failures import Failure
 from engine.heads.adam import adam_epochs
 from engine.heads.l2_path import STRENGTHS, fit_regularised
@@ -138,7 +140,8 @@ def test_the_choice_does_not_hang_on_the_tolerance(monkeypatch):
     train, validation = sides(*problem(noise=2.0))
     rough = fit_regularised(train, validation, 2)
     monkeypatch.setattr(
-        "engine.heads.l2_path.solve_path",
+        engine.heads.l2_path,
+        "solve_path",
         lambda *arguments: solve_path(*arguments, tolerance=1e-8),
     )
     fine = fit_regularised(train, validation, 2)
@@ -239,7 +242,7 @@ def stored(path, block, parts=4, rows=25, dimension=8):
 @pytest.mark.parametrize("block", [1, 10, 32, 1000])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_stored_rows_come_once_each_with_their_features(tmp_path, block, shuffled, monkeypatch):
-    monkeypatch.setattr("engine.heads.rows._RUN_BYTES", 5 * 4 * 8)
+    monkeypatch.setattr(engine.heads.rows, "_RUN_BYTES", 5 * 4 * 8)
     rows, features = stored(tmp_path, block)
     rng = np.random.default_rng(1) if shuffled else None
     seen = []

@@ -10,6 +10,7 @@ from hypothesis.extra import numpy as arrays
 from int8_samples import fake_quantized, kernel, model, node, pictures, run
 
 import engine.quantization.qdq
+import engine.quantization.quantize
 from engine.backbones.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 from engine.quantization.pixel_input import fold_preprocessing
 from engine.quantization.plan import plan_quantization
@@ -127,7 +128,7 @@ def parts(nodes, pixels, levels=127, preprocessing="caffe"):
         return write_qdq(proto, plan, quantizers, weights, biases, integers)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("engine.quantization.quantize.write_qdq", note)
+        patch.setattr(engine.quantization.quantize, "write_qdq", note)
         float_model = sized(nodes, preprocessing)
         int8 = quantize(float_model, PREPROCESSINGS[preprocessing], pixels, levels=levels)
     return int8, made["all"]

@@ -5,6 +5,7 @@ import pytest
 from int8_samples import kernel, model, node, pictures, session_of
 
 import engine.graphs.mapping
+import engine.graphs.session
 from engine.backbones.preprocessing import NETWORK_INPUT
 from engine.quantization.plan import plan_quantization
 from engine.quantization.ranges import calibrate
@@ -64,7 +65,7 @@ def test_two_runs_are_equal_bit_for_bit(monkeypatch):
     proto, pixels = network(), pictures(23)
     plan = plan_quantization(proto.graph)
     first = calibrate(proto, plan, pixels)
-    monkeypatch.setattr("engine.graphs.session.available_cores", lambda: 7)
+    monkeypatch.setattr(engine.graphs.session, "available_cores", lambda: 7)
     for site, activations in calibrate(proto, plan, pixels).items():
         assert (activations.low, activations.high) == (first[site].low, first[site].high)
         if activations.means is not None:
