@@ -2,23 +2,19 @@
 
 import argparse
 import errno
-import io
 import json
 import os
 import sys
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn
 
+from cache.commandline.messages import messages_shown
 from cache.commandline.printable import printable
+from cache.commandline.streams import LINE, mend_streams, settle, tell
 from cache.failures import Failure
 
 INTERRUPTED = 130
-
-# Characters of a message; of a longer one the middle is left out.
-_LINE = 2000
 
 
 @dataclass(frozen=True)
@@ -35,18 +31,18 @@ class Console:
     def say(self, line: str) -> None:
         """Print a message on stderr, unless quiet."""
         if not self.quiet:
-            print(printable(line, _LINE), file=sys.stderr, flush=True)
+            tell(line)
 
     def warn(self, line: str) -> None:
         """Print a warning on stderr, quiet or not."""
-        print(f"warning: {printable(line, _LINE)}", file=sys.stderr, flush=True)
+        tell(f"warning: {line}")
 
     def result(self, payload: Any, summary: str) -> None:
         """Print the command's result: `payload` as JSON where --json was given, else `summary`.
 
         Whatever a terminal would obey is escaped, line by line.
         """
-        lines = (printable(line, _LINE) for line in summary.split("\n"))
+        lines = (printable(line, LINE) for line in summary.split("\n"))
         print(json.dumps(payload) if self.json else "\n".join(lines), flush=True)
 
 
@@ -88,54 +84,34 @@ def run_command(
     """Parse `argv`, call `action`, and turn whatever ends it into an exit code.
 
     0 done (or what `action` returns); 1 the job failed; 2 usage; 130 interrupted. A failure is
-    one line on stderr, without a traceback.
+    one line on stderr, without a traceback. Closed streams and readers that have gone end no job
+    but that of printing the result.
     """
-    arguments = parser.parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that is not UTF-8 must not end the job
-        sys.stdout.reconfigure(errors="backslashreplace")
-    console = Console(json=arguments.json, quiet=arguments.quiet)
+    mend_streams()
     try:
-        with _warnings_on(console):
+        arguments = parser.parse_args(argv)
+        console = Console(json=arguments.json, quiet=arguments.quiet)
+        with messages_shown(quiet=console.quiet):
             code = action(arguments, console)
         sys.stdout.flush()
         return code or 0
     except Failure as failure:
-        _report(parser.prog, str(failure))
+        tell(f"{parser.prog}: {failure}")
         return failure.exit_code
     except KeyboardInterrupt:
-        _report(parser.prog, "interrupted; finished work is kept, run the same command to go on")
+        tell(f"{parser.prog}: interrupted; finished work is kept, run the same command to go on")
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is left to say to it. Python would
-        # complain once more when it flushes stdout at exit, so stdout goes nowhere from here.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # the reader of our output has gone (`| head`): nothing is left to say to it
     except OSError as error:
-        _report(parser.prog, describe_os_error(error))
+        tell(f"{parser.prog}: {describe_os_error(error)}")
         return 1
     except MemoryError:
-        _report(parser.prog, "out of memory; try a smaller --batch-size or fewer --threads")
+        tell(f"{parser.prog}: out of memory; try a smaller --batch-size or fewer --threads")
         return 1
-
-
-@contextmanager
-def _warnings_on(console: Console) -> Iterator[None]:
-    """Let Python's warnings be lines like the command's own, without file and line number."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        del category, filename, lineno, file, line
-        console.warn(str(message))
-
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
+    finally:
+        settle(sys.stdout)
+        settle(sys.stderr)
 
 
 def describe_os_error(error: OSError) -> str:
@@ -149,7 +125,3 @@ def describe_os_error(error: OSError) -> str:
     }.get(error.errno or 0)
     reason = error.strerror or str(error) or type(error).__name__
     return f"{name}{reason}" + (f"; {advice}" if advice else "")
-
-
-def _report(prog: str, message: str) -> None:
-    print(f"{prog}: {printable(message, _LINE)}", file=sys.stderr, flush=True)
