@@ -12,14 +12,15 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import create_calibrator
 
 from benchmarks.equalisation import equalise
-from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
+from engine.backbones.preprocessing import Preprocessing
 from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS
 from engine.graphs.session import BATCH_SIZE, run_over, session
 from engine.precision.parity import relative_error
-from engine.quantization.pixel_input import fold_preprocessing
+from engine.quantization.network import Activations, float_network
 from engine.quantization.plan import WEIGHTED, Plan, plan_quantization
-from engine.quantization.quantize import IN_FLOAT, integer_form, over_more_images, round_layers
-from engine.quantization.ranges import Activations, calibrate
+from engine.quantization.quantize import IN_FLOAT, integer_form, over_more_images
+from engine.quantization.ranges import calibrate
+from engine.quantization.rounding import round_layers
 
 # Layers that are left in float by sensitivity: as many as at the two ends.
 _SENSITIVE = 4
@@ -77,7 +78,7 @@ VARIANTS = (
 def variants_for(path: Path) -> list[Variant]:
     """Return the variants that say something of a model: some are about layers that it lacks."""
     graph = onnx.load(path).graph
-    return [v for v in VARIANTS if v.keep != "depthwise" or _kept(graph, v.keep)]
+    return [v for v in VARIANTS if v.keep != "depthwise" or _floats(graph, v.keep)]
 
 
 def quantized(
@@ -94,13 +95,12 @@ def quantized(
     model = onnx.load(path)
     if variant.equalised:
         equalise(model)
-    folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT) if variant.folded else None
-    kept = sensitive if variant.keep == "sensitive" else _kept(model.graph, variant.keep)
-    plan = plan_quantization(model.graph, kept)
+    floats = sensitive if variant.keep == "sensitive" else _floats(model.graph, variant.keep)
+    network = float_network(model, preprocessing, keep_float=floats, fold=variant.folded)
     few = variant.method is None and not variant.in_float
-    activations = calibrate(model, plan, calibration[:IN_FLOAT] if few else calibration)
+    activations = calibrate(network, calibration[:IN_FLOAT] if few else calibration)
     if variant.method is not None:
-        ranges = _ranges(model, plan, calibration, variant)
+        ranges = _ranges(model, network.plan, calibration, variant)
         activations = {
             site: replace(found, low=ranges[site][0], high=ranges[site][1])
             if site in ranges
@@ -109,10 +109,10 @@ def quantized(
         }
     if not variant.corrected:
         activations = {site: _without_means(found) for site, found in activations.items()}
-    layers = round_layers(model, plan, activations, folded, levels=variant.levels)
+    layers = round_layers(network, activations, levels=variant.levels)
     if few:
-        activations = over_more_images(model, plan, activations, folded, layers, calibration)
-    return integer_form(model, plan, activations, folded, layers)
+        activations = over_more_images(network, activations, layers, calibration)
+    return integer_form(network, activations, layers)
 
 
 def most_sensitive(path: Path, preprocessing: Preprocessing, calibration: np.ndarray) -> list[str]:
@@ -123,21 +123,21 @@ def most_sensitive(path: Path, preprocessing: Preprocessing, calibration: np.nda
     """
     expected = features(session(path), calibration)
     model = onnx.load(path)
-    folded = fold_preprocessing(model, preprocessing, NETWORK_INPUT)
-    activations = calibrate(model, plan_quantization(model.graph), calibration)
+    network = float_network(model, preprocessing)
+    activations = calibrate(network, calibration)
     errors = {}
     for node in model.graph.node:
         if node.op_type in WEIGHTED:
-            plan = plan_quantization(model.graph, [node.output[0]])
-            known = {site: activations[site] for site in plan.sites}
-            layers = round_layers(model, plan, known, folded, levels=FULL_LEVELS)
-            int8 = integer_form(model, plan, known, folded, layers)
+            one_less = replace(network, plan=plan_quantization(model.graph, [node.output[0]]))
+            known = {site: activations[site] for site in one_less.plan.sites}
+            layers = round_layers(one_less, known, levels=FULL_LEVELS)
+            int8 = integer_form(one_less, known, layers)
             got = features(session(int8.SerializeToString()), calibration)
             errors[node.output[0]] = relative_error(expected, got)
     return sorted(errors, key=errors.__getitem__)[:_SENSITIVE]
 
 
-def _kept(graph: onnx.GraphProto, keep: str) -> list[str]:
+def _floats(graph: onnx.GraphProto, keep: str) -> list[str]:
     """Return the outputs of the convolutions to leave in float."""
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     if keep == "ends":

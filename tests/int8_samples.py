@@ -9,8 +9,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.backbones.preprocessing import NETWORK_INPUT, preprocessing_named
 from engine.exporters.graph import preprocessing_nodes
+from engine.quantization.network import Quantizer
 from engine.quantization.plan import WEIGHTED, Plan
-from engine.quantization.qdq import QuantizedWeights, Quantizer
+from engine.quantization.rounding import QuantizedWeights
 
 OPSET = 17
 

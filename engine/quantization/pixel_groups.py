@@ -8,6 +8,8 @@ are of the same integers, and so the results are the same
 (docs/decisions/054-four-pixels-to-a-position.md).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,34 @@ _PIXELS, _STRIDE = 4, 2
 _OUTPUTS = _PIXELS // _STRIDE  # of a position, side by side
 
 
+@dataclass(frozen=True)
+class _Beginning:
+    """The nodes that an int8 model begins with, and the constants of the convolution among them.
+
+    transposed: pixels, channels first. first: the convolution. rounded: of its result.
+    weights: the name of its int8 kernel. parameters: names of all its constants, it among them.
+    """
+
+    transposed: onnx.NodeProto
+    first: onnx.NodeProto
+    rounded: onnx.NodeProto
+    weights: str
+    parameters: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """A convolution over groups of pixels.
+
+    kernel: int8 (2 O, 12, KH, groups). pads: as the operator takes them. outputs: its rows and
+    columns once outputs side by side are apart.
+    """
+
+    kernel: np.ndarray
+    pads: list[int]
+    outputs: tuple[int, int]
+
+
 def group_pixels(int8: onnx.ModelProto) -> bool:
     """Make an int8 model of `engine.quantization.quantize` begin so; False where it would not fit.
 
@@ -29,72 +59,93 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
     not rounded at once.
     """
     graph = int8.graph
+    beginning = _beginning(graph)
+    if beginning is None:
+        return False
+    constants = {constant.name: constant for constant in graph.initializer}
+    attributes = {a.name: helper.get_attribute_value(a) for a in beginning.first.attribute}
+    height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:3])
+    kernel = numpy_helper.to_array(constants[beginning.weights])
+    spread = _spread(kernel, attributes, height, width)
+    if spread is None:
+        return False
+    for name in beginning.parameters:
+        each = numpy_helper.to_array(constants[name])
+        values = spread.kernel if name == beginning.weights else np.concatenate([each] * _OUTPUTS)
+        constants[name].CopyFrom(numpy_helper.from_array(values, name))
+    del beginning.first.attribute[:]
+    beginning.first.attribute.extend(
+        helper.make_attribute(name, value)
+        for name, value in {"strides": [_STRIDE, 1], "pads": spread.pads}.items()
+    )
+    _reshape(graph, beginning, [0, height, width // _PIXELS, 3 * _PIXELS], spread.outputs)
+    return True
+
+
+def _beginning(graph: onnx.GraphProto) -> _Beginning | None:
+    """Return what a graph begins with; None where that is not a convolution rounded at once."""
     readers = consumers(graph.node)
     makers = {node.output[0]: node for node in graph.node}
-    constants = {constant.name: constant for constant in graph.initializer}
     pixels = makers.get(f"{PIXELS}/dq")
     if pixels is None or makers[pixels.input[0]].op_type != "Transpose":
-        return False
-    transposed, first = makers[pixels.input[0]], readers[pixels.output[0]][0]
+        return None
+    first = readers[pixels.output[0]][0]
     following = readers.get(first.output[0], [])
     seen_outside = first.output[0] in (output.name for output in graph.output)
     if seen_outside or [node.op_type for node in following] != ["QuantizeLinear"]:
-        return False
+        return None
     if any(name not in makers for name in first.input[1:]):
-        return False  # a float layer, whose weights are no integers
-    rounded = following[0]
+        return None  # a float layer, whose weights are no integers
     parameters = [makers[name] for name in first.input[1:]]  # of the weights and of the bias
-    weights = parameters[0].input[0]
-    height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:3])
-    attributes = {a.name: helper.get_attribute_value(a) for a in first.attribute}
-    kernel = numpy_helper.to_array(constants[weights])
-    grouped = _grouped(kernel, attributes, height, width)
-    if grouped is None:
-        return False
-    spread, pads, outputs = grouped
-
-    for name in [name for node in parameters for name in node.input]:
-        each = numpy_helper.to_array(constants[name])
-        values = spread if name == weights else np.concatenate([each] * _OUTPUTS)
-        constants[name].CopyFrom(numpy_helper.from_array(values, name))
-    del first.attribute[:]
-    first.attribute.extend(
-        helper.make_attribute(name, value)
-        for name, value in {"strides": [_STRIDE, 1], "pads": pads}.items()
+    return _Beginning(
+        makers[pixels.input[0]],
+        first,
+        following[0],
+        parameters[0].input[0],
+        tuple(name for node in parameters for name in node.input),
     )
-    result = rounded.output[0]
-    rounded.output[0] = f"{result}/grouped"
+
+
+def _reshape(
+    graph: onnx.GraphProto, beginning: _Beginning, grouped: list[int], outputs: tuple[int, int]
+) -> None:
+    """Put groups of pixels before a convolution, and its outputs side by side apart after it.
+
+    grouped: the shape of pixels in groups. outputs: rows and columns of the outputs apart.
+    """
+    result = beginning.rounded.output[0]
+    beginning.rounded.output[0] = f"{result}/grouped"
+    (channels,) = (c.dims[0] for c in graph.initializer if c.name == beginning.weights)
     sizes = {
-        f"{PIXELS}/sizes": [0, height, width // _PIXELS, 3 * _PIXELS],
-        f"{result}/sizes": [0, *outputs, len(kernel)],
+        f"{PIXELS}/sizes": grouped,
+        f"{result}/sizes": [0, *outputs, channels // _OUTPUTS],
     }
     graph.initializer.extend(
         numpy_helper.from_array(np.array(size, np.int64), name) for name, size in sizes.items()
     )
-    source = transposed.input[0]
-    transposed.input[0] = f"{PIXELS}/grouped"
+    source = beginning.transposed.input[0]
+    beginning.transposed.input[0] = f"{PIXELS}/grouped"
     before = helper.make_node("Reshape", [source, f"{PIXELS}/sizes"], [f"{PIXELS}/grouped"])
     # Channels last, where the two outputs of a position follow each other.
     last, apart = f"{result}/last", f"{result}/apart"
     after = [
-        helper.make_node("Transpose", [rounded.output[0]], [last], perm=[0, 2, 3, 1]),
+        helper.make_node("Transpose", [f"{result}/grouped"], [last], perm=[0, 2, 3, 1]),
         helper.make_node("Reshape", [last, f"{result}/sizes"], [apart]),
         helper.make_node("Transpose", [apart], [result], perm=[0, 3, 1, 2]),
     ]
-    behind = 1 + next(n for n, node in enumerate(graph.node) if node.output[0] == rounded.output[0])
+    outputs_of = [node.output[0] for node in graph.node]
+    behind = 1 + outputs_of.index(f"{result}/grouped")
     nodes = [before, *graph.node[:behind], *after, *graph.node[behind:]]
     del graph.node[:]
     graph.node.extend(nodes)
-    return True
 
 
-def _grouped(
-    kernel: np.ndarray, attributes: dict[str, Any], height: int, width: int
-) -> tuple[np.ndarray, list[int], tuple[int, int]] | None:
-    """Return the spread kernel, int8 (2 O, 12, KH, groups), its pads and how large the output is.
+def _spread(
+    kernel: np.ndarray, attributes: Mapping[str, Any], height: int, width: int
+) -> _Spread | None:
+    """Return a convolution over groups that does what one over pixels does; None if none fits.
 
-    kernel: int8 (O, 3, KH, KW), of a Conv with `attributes` over (N, 3, height, width). None if
-    that does not fit groups.
+    kernel: int8 (O, 3, KH, KW), of a Conv with `attributes` over (N, 3, height, width).
     """
     outputs, channels, rows, columns = kernel.shape
     top, left, bottom, right = attributes.get("pads", [0, 0, 0, 0])
@@ -117,4 +168,4 @@ def _grouped(
     spread = spread.reshape(_OUTPUTS, outputs, channels, rows, groups, _PIXELS)
     spread = spread.transpose(0, 1, 5, 2, 3, 4)  # a group is (pixel, channel) in memory
     spread = spread.reshape(_OUTPUTS * outputs, _PIXELS * channels, rows, groups)
-    return spread, [top, before, bottom, behind], (out_height, out_width)
+    return _Spread(spread, [top, before, bottom, behind], (out_height, out_width))

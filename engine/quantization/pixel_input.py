@@ -72,9 +72,9 @@ def fold_preprocessing(
         nodes += padding
         new += constants_of_it
         source = f"{PIXELS}/padded"
-        kept = [attribute for attribute in first.attribute if attribute.name != "pads"]
+        others = [attribute for attribute in first.attribute if attribute.name != "pads"]
         del first.attribute[:]
-        first.attribute.extend(kept)
+        first.attribute.extend(others)
     nodes += [
         helper.make_node("Cast", [source], [f"{PIXELS}/float"], to=TensorProto.FLOAT),
         helper.make_node("Sub", [f"{PIXELS}/float", f"{PIXELS}/middle"], [PIXELS]),

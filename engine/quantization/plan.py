@@ -51,14 +51,14 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
 
     graph: its nodes in topological order.
     """
-    kept = set(keep_float) | _of_squares(graph)
+    floats = set(keep_float) | _of_squares(graph)
     constants = {constant.name: constant for constant in graph.initializer}
     users = consumers(graph.node)
     chosen: dict[str, onnx.NodeProto] = {}
     integer: set[str] = set()  # tensors that an integer kernel gives
     for node in graph.node:
         output = node.output[0]
-        if output not in kept and _can_be_integer(node, constants, integer):
+        if output not in floats and _can_be_integer(node, constants, integer):
             chosen[output] = node
             if node.op_type not in ("Gemm", "MatMul"):
                 integer.add(activated(output, users))

@@ -5,7 +5,6 @@ what lies between into integer kernels.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,104 +12,26 @@ import onnx
 from onnx import helper, numpy_helper
 
 from engine.graphs.walk import consumers, needed
-from engine.quantization.plan import (
-    ACTIVATIONS,
-    WEIGHTED,
-    Plan,
-    activated,
-    activation_bounds,
-)
-
-
-@dataclass(frozen=True)
-class Quantizer:
-    """The scale and zero point of a uint8 tensor: value = scale * (q - zero_point)."""
-
-    scale: np.float32
-    zero_point: int
-
-
-def quantized_name(site: str) -> str:
-    """Return the name of the uint8 tensor that a site of a plan is quantised to."""
-    return f"{site}/q"
-
-
-# Bytes of weights that are rounded at a time, in one buffer: VGG16's largest matrix takes 0.07 s
-# so, and 1.1 s by way of 411 MB of memory that is new to the process.
-_BLOCK = 2**20
-
-# Scales below this stand for nothing, and products of them would leave float32.
-_LEAST_SCALE = 1e-15
-
-
-def quantizer_for(low: float, high: float) -> Quantizer:
-    """Return the quantizer that spans [low, high] and represents 0 exactly."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    scale = np.float32((high - low) / 255)
-    if scale < _LEAST_SCALE:
-        return Quantizer(np.float32(1), 0)
-    return Quantizer(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
-
-
-@dataclass(frozen=True)
-class QuantizedWeights:
-    """int8 weights, per output channel: value = scale[channel] * q, along `axis`."""
-
-    values: np.ndarray
-    scales: np.ndarray
-    axis: int
-
-    def dequantized(self) -> np.ndarray:
-        """Return the float32 weights that these stand for."""
-        shape = [-1 if axis == self.axis else 1 for axis in range(self.values.ndim)]
-        return np.asarray(self.values * self.scales.reshape(shape))
-
-
-def quantize_weights(
-    weights: np.ndarray, axis: int, *, levels: int, least: np.ndarray | float = 0.0
-) -> QuantizedWeights:
-    """Return float32 weights as int8, symmetric per output channel along `axis`.
-
-    levels: the largest magnitude: 127, or fewer where the CPU's 16-bit sums saturate.
-    least: what each channel's scale is at least. The step of its bias grows with it, and in steps
-        too small the bias of a channel with hardly any weights would not fit 32 bits.
-    """
-    others = tuple(a for a in range(weights.ndim) if a != axis)
-    peaks = np.maximum(weights.max(axis=others), -weights.min(axis=others))
-    scales = np.maximum(peaks / levels, np.maximum(least, _LEAST_SCALE)).astype(np.float32)
-    shape = [-1 if a == axis else 1 for a in range(weights.ndim)]
-    factors = np.broadcast_to((1 / scales).reshape(shape), weights.shape)
-    values = np.empty(weights.shape, np.int8)
-    rows = max(1, _BLOCK // max(1, weights[:1].nbytes))
-    buffer = np.empty((rows, *weights.shape[1:]), np.float32)
-    for start in range(0, len(weights), rows):
-        part = slice(start, start + rows)
-        scaled = buffer[: len(weights) - start]
-        np.multiply(weights[part], factors[part], out=scaled)
-        values[part] = np.rint(scaled, out=scaled)
-    return QuantizedWeights(values, scales, axis)
+from engine.quantization.network import FloatNetwork, Quantizer, quantized_name
+from engine.quantization.pixel_input import PIXELS
+from engine.quantization.plan import ACTIVATIONS, WEIGHTED, activated, activation_bounds
+from engine.quantization.rounding import Layers, QuantizedWeights
 
 
 def write_qdq(
-    model: onnx.ModelProto,
-    plan: Plan,
-    quantizers: Mapping[str, Quantizer],
-    weights: Mapping[str, QuantizedWeights],
-    biases: Mapping[str, np.ndarray],
-    integers: Mapping[str, str],
+    network: FloatNetwork, quantizers: Mapping[str, Quantizer], layers: Layers
 ) -> onnx.ModelProto:
     """Return a float model with its quantisation written in; constants that are replaced are gone.
 
-    quantizers: for each site of the plan.
-    weights, biases: int8 weights and float32 biases of the plan's layers, by the outputs of their
-        nodes; a layer without a bias has none.
-    integers: sites that some uint8 tensor holds already, by its name.
+    quantizers: for each site of the plan, and for the pixels where they are integers already.
     """
+    model, plan = network.model, network.plan
     writer = _Writer(quantizers)
     users = consumers(model.graph.node)
     constants = {constant.name: constant for constant in model.graph.initializer}
     outputs = [output.name for output in model.graph.output]
-    sites = {source: site for site, source in integers.items()}
+    # A uint8 tensor that holds a site's values as it is.
+    source = None if network.pixels is None else network.pixels.source
     for original in model.graph.node:
         node = onnx.NodeProto()
         node.CopyFrom(original)
@@ -121,15 +42,16 @@ def write_qdq(
             writer.quantize(output, node.input[0])  # saturation does what the activation does
             continue
         if output in plan.nodes and node.op_type in WEIGHTED:
-            writer.weigh(node, weights[output], biases.get(output))
+            writer.weigh(node, layers.weights[output], layers.biases.get(output))
         if follows and output not in quantizers and node.op_type == "Relu":
             # The same, but not fused with the Gemm before it to a float kernel.
             node.op_type = "Max"
             node.input.append(writer.constant(f"{output}/least", np.zeros(1, np.float32)))
         writer.add(node)
-        if output in sites:
-            writer.dequantize(sites[output], output)
-        if output in quantizers and output not in integers and activated(output, users) == output:
+        if output == source:
+            writer.dequantize(PIXELS, output)
+        folded = source is not None and output == PIXELS
+        if output in quantizers and not folded and activated(output, users) == output:
             writer.quantize(output, output)
     result = onnx.ModelProto(
         ir_version=model.ir_version,

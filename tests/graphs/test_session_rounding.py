@@ -5,10 +5,12 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.backbones.preprocessing import PREPROCESSINGS
 from engine.graphs.session import run_over, session
-from engine.quantization.plan import plan_quantization
-from engine.quantization.quantize import integer_form, round_layers
+from engine.quantization.network import float_network
+from engine.quantization.quantize import integer_form
 from engine.quantization.ranges import calibrate
+from engine.quantization.rounding import round_layers
 
 CHANNELS = 8
 
@@ -50,10 +52,10 @@ def test_float_layers_between_integer_ones_keep_their_weights():
     model = float_between_integers()
     onnx.checker.check_model(model)
     pixels = np.random.default_rng(1).integers(0, 256, (16, 12, 12, 3), np.uint8)
-    plan = plan_quantization(model.graph, keep_float=["b"])
-    activations = calibrate(model, plan, pixels)
-    layers = round_layers(model, plan, activations, None, levels=127)
-    int8 = integer_form(model, plan, activations, None, layers)
+    network = float_network(model, PREPROCESSINGS["none"], keep_float=["b"], fold=False)
+    activations = calibrate(network, pixels)
+    layers = round_layers(network, activations, levels=127)
+    int8 = integer_form(network, activations, layers)
 
     def features_of(runner):
         (features,) = zip(*run_over(runner, pixels, ["features"]), strict=True)

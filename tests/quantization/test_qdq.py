@@ -3,18 +3,12 @@
 import numpy as np
 import onnx
 import pytest
-from fuzzing import FUZZ
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from int8_samples import fake_quantized, kernel, model, node, pictures, run
 
-import engine.quantization.qdq
 import engine.quantization.quantize
 from engine.backbones.preprocessing import NETWORK_INPUT, PREPROCESSINGS
-from engine.quantization.pixel_input import fold_preprocessing
-from engine.quantization.plan import plan_quantization
-from engine.quantization.qdq import Quantizer, quantize_weights, quantizer_for, write_qdq
+from engine.quantization.network import float_network
+from engine.quantization.qdq import write_qdq
 from engine.quantization.quantize import quantize
 from engine.quantization.ranges import calibrate
 
@@ -121,17 +115,17 @@ MORE = {"wide": kernel(1024, 12), "sixteen": kernel(4, 16, 1, 1)}
 
 def parts(nodes, pixels, levels=127, preprocessing="caffe"):
     """Return float model, plan, quantizers, weights and biases, as `quantize` makes them."""
-    made = {}
+    written = []
 
-    def note(proto, plan, quantizers, weights, biases, integers):
-        made["all"] = (proto, plan, quantizers, weights, biases)
-        return write_qdq(proto, plan, quantizers, weights, biases, integers)
+    def note(network, quantizers, layers):
+        written.append((network.model, network.plan, quantizers, layers.weights, layers.biases))
+        return write_qdq(network, quantizers, layers)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engine.quantization.quantize, "write_qdq", note)
         float_model = sized(nodes, preprocessing)
         int8 = quantize(float_model, PREPROCESSINGS[preprocessing], pixels, levels=levels)
-    return int8, made["all"]
+    return int8, written[-1]
 
 
 def sized(nodes, preprocessing="caffe", opset=17):
@@ -239,100 +233,9 @@ def test_a_network_whose_first_convolution_cannot_be_folded():
     assert np.linalg.norm(got - expected) <= 0.05 * np.linalg.norm(expected)
 
 
-# The tables themselves.
-
-LOW, HIGH = st.floats(-1e6, 1e6, width=32), st.floats(-1e6, 1e6, width=32)
-
-
-@FUZZ
-@given(LOW, HIGH)
-def test_a_range_is_covered_and_zero_is_exact(one, other):
-    low, high = min(one, other), max(one, other)
-    found = quantizer_for(low, high)
-    assert found.scale.dtype == np.float32
-    assert found.scale > 0
-    assert 0 <= found.zero_point <= 255
-    step = float(found.scale)
-    ends = -found.zero_point * step, (255 - found.zero_point) * step
-    slack = step / 2 + 1e-6 * max(abs(low), abs(high)) + 1e-12
-    assert ends[0] <= min(low, 0) + slack
-    assert ends[1] >= max(high, 0) - slack
-
-
-@pytest.mark.parametrize("ends", [(0, 0), (0, 1e-44), (-1e-300, 0), (5, 5), (-5, -5), (0, 3e38)])
-def test_odd_ranges(ends):
-    found = quantizer_for(*ends)
-    assert np.isfinite(found.scale)
-    assert found.scale > 0
-    assert found.zero_point == (255 if ends == (-5, -5) else 0)
-    assert quantizer_for(0, 0) == Quantizer(np.float32(1), 0)
-
-
-WEIGHTS = arrays.arrays(
-    np.float32,
-    st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    elements=st.floats(-1e3, 1e3, width=32),
-)
-
-
-@FUZZ
-@given(WEIGHTS, st.sampled_from([0, 1]), st.sampled_from([127, 64]))
-def test_weights_are_rounded_to_the_nearest_level(weights, axis, levels):
-    found = quantize_weights(weights.copy(), axis, levels=levels)
-    assert found.values.dtype == np.int8
-    assert np.abs(found.values.astype(int)).max() <= levels
-    assert found.scales.shape == (weights.shape[axis],)
-    assert (found.scales > 0).all()
-    steps = found.scales.reshape([-1, 1] if axis == 0 else [1, -1])
-    assert (np.abs(found.dequantized() - weights) <= steps * 0.501 + 1e-12).all()
-
-
-@pytest.mark.parametrize("block", [1, 300, 5000])
-@pytest.mark.parametrize(("shape", "axis"), [((23, 7), 1), ((23, 7), 0), ((9, 4, 3, 3), 0)])
-def test_rounding_in_parts_is_rounding_at_once(monkeypatch, shape, axis, block):
-    weights = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    at_once = quantize_weights(weights, axis, levels=127)
-    monkeypatch.setattr(engine.quantization.qdq, "_BLOCK", block)
-    in_parts = quantize_weights(weights, axis, levels=127)
-    assert np.array_equal(in_parts.values, at_once.values)
-    assert np.array_equal(in_parts.scales, at_once.scales)
-    steps = at_once.scales.reshape([-1 if a == axis else 1 for a in range(len(shape))])
-    assert np.array_equal(at_once.values, np.rint(weights * (1 / steps)))
-
-
-@pytest.mark.parametrize(("shape", "axis"), [((5, 0), 1), ((0, 3, 3, 3), 0)])
-def test_no_weights_are_no_integers(shape, axis):
-    assert quantize_weights(np.empty(shape, np.float32), axis, levels=127).values.shape == shape
-
-
-def test_a_channel_of_zeros_stays_zero():
-    weights = kernel(3, 4, 3, 3)
-    weights[1] = 0
-    found = quantize_weights(weights, 0, levels=127)
-    assert not found.values[1].any()
-    assert np.isfinite(found.dequantized()).all()
-    assert np.abs(found.values[[0, 2]]).max(axis=(1, 2, 3)).tolist() == [127, 127]
-
-
-@pytest.mark.parametrize("size", [0.0, 1e-44, 1e-30, 1e-9, 1.0])
-def test_the_bias_of_a_channel_with_hardly_any_weights_is_kept(size):
-    weights = kernel(8, 3, 3, 3, size=0.02)
-    weights[2] *= np.float32(size)
-    bias = np.linspace(-3, 3, 8).astype(np.float32)
-    nodes = [node("Conv", f"{X} k bias", "a", **CONV), node("Conv", "a k1", "c", **CONV)]
-    more = {"k": weights, "bias": bias, "k1": CONSTANTS["k1"]}
-    proto = model(nodes, more, "c")
-    pixels = pictures(4)
-    expected = run(proto, pixels)
-    got = run(quantize(proto, PREPROCESSINGS["caffe"], pixels, levels=127), pixels)
-    assert np.linalg.norm(got - expected) <= 0.05 * np.linalg.norm(expected)
-
-
 def test_a_plan_may_leave_layers_out():
     """`keep_float` of the plan: nothing is quantised for the node that is kept."""
-    proto = sized(NETWORKS["relu"])
-    fold_preprocessing(proto, PREPROCESSINGS["caffe"], X)
-    plan = plan_quantization(proto.graph, keep_float=["c"])
-    found = calibrate(proto, plan, pictures(2))
-    assert set(found) == set(plan.sites)
-    assert "d" not in plan.sites
+    network = float_network(sized(NETWORKS["relu"]), PREPROCESSINGS["caffe"], keep_float=["c"])
+    assert network.pixels is not None
+    assert set(calibrate(network, pictures(2))) == set(network.plan.sites)
+    assert "d" not in network.plan.sites

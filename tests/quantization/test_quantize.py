@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from int8_samples import kernel, model, node, pictures, run
 
-import engine.quantization.quantize
+import engine.quantization.rounding
 from engine.backbones.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 from engine.quantization.quantize import quantize
 
@@ -65,7 +65,7 @@ def off(groups, dense=False, images=16):
 def test_the_correction_takes_most_of_the_error_away(monkeypatch, groups, dense):
     corrected = off(groups, dense)
 
-    monkeypatch.setattr(engine.quantization.quantize, "_correction", lambda *_: np.zeros(16))
+    monkeypatch.setattr(engine.quantization.rounding, "_correction", lambda *_: np.zeros(16))
     plain = off(groups, dense)
     assert corrected < plain / 3
 
@@ -77,7 +77,7 @@ def test_a_dense_layer_is_corrected_in_parts(monkeypatch, rows):
         return int8.SerializeToString(deterministic=True)
 
     at_once = made()
-    monkeypatch.setattr(engine.quantization.quantize, "_ROWS", rows)
+    monkeypatch.setattr(engine.quantization.rounding, "_ROWS", rows)
     assert made() == at_once
 
 
