@@ -12,9 +12,8 @@ import numpy as np
 from engine.backbones.backbone import Backbone
 from engine.heads.head import Head
 from engine.process.progress import progress
-from engine.sources.inputs import inputs
 from engine.sources.load import Loaded, Loader, none_cached
-from engine.sources.open import Source
+from engine.sources.open import Source, inputs
 
 _Named = tuple[str, str]  # an image's path, and why it is rejected; empty if it is not
 

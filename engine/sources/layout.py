@@ -22,16 +22,16 @@ def is_sample(name: str, head: Callable[[], bytes]) -> bool:
     head: gives its first HEAD_BYTES bytes; not called where the name tells.
     """
     *folders, base = components(name)
-    if base.startswith("._") or any(map(_passed_over, folders)):
+    if base.startswith("._") or any(map(_is_passed_over, folders)):
         return False
     return has_image_name(base) or image_format(head()[:HEAD_BYTES]) is not None
 
 
-def _passed_over(folder: str) -> bool:
+def _is_passed_over(folder: str) -> bool:
     return folder in _SYSTEM or (folder.startswith(".") and folder != "..")
 
 
-def labelled(names: Iterable[str]) -> list[Sample]:
+def with_labels(names: Iterable[str]) -> list[Sample]:
     """Return images with their classes, sorted by path.
 
     The classes are the folders of the first level that is not looked through; what lies deeper
@@ -42,7 +42,7 @@ def labelled(names: Iterable[str]) -> list[Sample]:
     ordered = sorted(names)
     paths = [components(name) for name in ordered]
     level = 0
-    while _looked_through([p for p in paths if len(p) > level + 1], level):
+    while _is_passed_through([p for p in paths if len(p) > level + 1], level):
         level += 1
     return [
         Sample(name, path[level] if len(path) > level + 1 and not climbs(name) else None)
@@ -50,7 +50,7 @@ def labelled(names: Iterable[str]) -> list[Sample]:
     ]
 
 
-def _looked_through(paths: list[list[str]], level: int) -> bool:
+def _is_passed_through(paths: list[list[str]], level: int) -> bool:
     folders = {path[level] for path in paths if ".." not in path}
     if folders and all(folder.lower() in SPLITS for folder in folders):
         return True

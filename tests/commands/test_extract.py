@@ -206,9 +206,9 @@ def test_a_cache_stopped_half_way_is_a_fair_sample(tmp_path, tiny_backbone, monk
 
 def test_a_file_that_changes_meanwhile_has_the_feature_of_its_digest(run, pictures, tmp_path):
     """Bytes are read once: whatever was read has its own digest and its own feature."""
-    from engine.sources import files
+    from engine.sources import folder
 
-    read, swapped = files._read, []
+    read, swapped = folder.read_file, []
     path = pictures / "spots" / "0.jpg"
 
     def swapping(file, first=-1):
@@ -219,7 +219,7 @@ def test_a_file_that_changes_meanwhile_has_the_feature_of_its_digest(run, pictur
         return data
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(files, "_read", swapping)
+        patch.setattr(folder, "read_file", swapping)
         run(pictures)
     before = features_of(tmp_path / "cache")
     assert not np.array_equal(before["spots/0.jpg"], before["stripes/0.jpg"])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.images.formats import has_image_name, image_format
-from engine.sources.layout import is_sample, labelled
+from engine.sources.layout import is_sample, with_labels
 
 JPEG = b"\xff\xd8\xff\xe0"
 
@@ -32,7 +32,7 @@ JPEG = b"\xff\xd8\xff\xe0"
     ],
 )
 def test_classes(names, labels):
-    samples = labelled(names)
+    samples = with_labels(names)
     assert [s.path for s in samples] == sorted(names)
     assert [s.label for s in samples] == labels
 
@@ -92,7 +92,7 @@ def test_formats(head, form):
 @FUZZ
 @given(st.lists(st.text(st.sampled_from("ab./\\:é\n"), max_size=12), unique=True))
 def test_any_names_have_a_class_of_their_own_folders(names):
-    samples = labelled(names)
+    samples = with_labels(names)
     assert [s.path for s in samples] == sorted(names)
     for sample in samples:
         assert sample.label is None or sample.label in sample.path.split("/")[:-1]

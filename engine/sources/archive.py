@@ -1,0 +1,41 @@
+"""What every archive is held to, and how its faults are told."""
+
+from pathlib import Path
+
+from cache.commandline.printable import printable
+from cache.failures import Failure
+from engine.sources.base import Unreadable
+from engine.sources.layout import climbs
+
+# An archive that lists more files than this is refused.
+MAX_MEMBERS = 5_000_000
+
+
+def check_path(path: str) -> None:
+    """Raise Unreadable for a path that leads out of its archive."""
+    if climbs(path):
+        raise Unreadable("its path leads out of the archive")
+
+
+def check_count(path: Path, members: int) -> None:
+    """Raise Failure for an archive of more than MAX_MEMBERS files."""
+    if members > MAX_MEMBERS:
+        raise Failure(f"{printable(str(path))} lists over {MAX_MEMBERS:,} files; split it")
+
+
+def damaged(path: Path, reason: str) -> Failure:
+    """Return the Failure of an archive that is not sound."""
+    return Failure(
+        f"{printable(str(path))} is no sound archive: {printable(reason)}; "
+        "get it again, or unpack it and give the folder"
+    )
+
+
+def unreadable(path: Path, error: OSError) -> Failure:
+    """Return the Failure of an archive that the system does not let read."""
+    return Failure(f"{printable(str(path))} cannot be read: {error.strerror or error}")
+
+
+def one_line(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    return " ".join(str(error).split()) or type(error).__name__

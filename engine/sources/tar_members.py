@@ -1,0 +1,185 @@
+"""Tar archives: their members listed once, then read at their places.
+
+`tarfile` parses the headers; what it trusts too much is bounded here, for an archive may come from
+a stranger: sizes of headers, negative sizes, how far a packed archive expands.
+"""
+
+import bz2
+import gzip
+import lzma
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, cast
+
+from engine.images.formats import HEAD_BYTES
+
+# A packed archive that expands further is taken for a decompression bomb: photographs hardly
+# shrink at all, and deflate can reach 1,032-fold.
+MAX_EXPANSION = 100
+_SMALL = 2**30  # bytes, below which expansion is no matter
+
+# Bytes of a header, with the long names, attributes and sparse maps that come with it, and how
+# many attributes may hold for the whole archive: `tarfile` goes through them for each member.
+_MAX_HEADER = 2**20
+_MAX_GLOBALS = 1000
+
+_PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
+
+# Where the header of a tar archive says so, and what (POSIX and GNU alike).
+_MAGIC_AT, _MAGIC = 257, b"ustar"
+
+
+class DamagedTar(Exception):
+    """The archive is no tar archive, damaged, cut short or a bomb; the message says which."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file of an archive: where its bytes are, or the fault that keeps them from being read."""
+
+    start: int
+    size: int
+    fault: str
+
+
+def looks_like_tar(head: bytes) -> bool:
+    """Return whether a file's first 512 bytes are those of a tar archive, or are packed."""
+    return head[_MAGIC_AT:].startswith(_MAGIC) or any(head.startswith(m) for m, _ in _PACKED)
+
+
+class TarFile:
+    """An open tar archive. `members` once, first; then `read`, by any thread.
+
+    packed: whether reading backwards means to read from the beginning.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._raw = path.open("rb")
+        unpack = [unpack for magic, unpack in _PACKED if self._raw.peek(6).startswith(magic)]
+        self.packed = bool(unpack)
+        self._file = cast("IO[bytes]", unpack[0](self._raw) if unpack else self._raw)
+        expanded = max(_SMALL, MAX_EXPANSION * path.stat().st_size)
+        self._stream = _Stream(self._file, expanded if self.packed else None)
+        self._lock = threading.Lock()
+
+    def members(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
+        """Yield path, place and a way to get the first bytes (at once) of all that is no folder.
+
+        Raises:
+            DamagedTar: see there.
+        """
+        with _damage():
+            yield from self._list()
+            self._check_end()
+
+    def _list(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
+        archive = tarfile.TarFile(
+            fileobj=cast("IO[bytes]", self._stream), encoding="utf-8", errors="surrogateescape"
+        )
+        last = -1
+        while (info := archive.next()) is not None:
+            archive.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
+            self._stream.spent = 0
+            if info.size < 0 or info.offset <= last:
+                raise DamagedTar("a header with an impossible size")
+            if len(archive.pax_headers) > _MAX_GLOBALS:
+                raise DamagedTar(f"more than {_MAX_GLOBALS} attributes of the whole")
+            last = info.offset
+            if not info.isdir():
+                member = Member(info.offset_data, info.size, _fault(info))
+                yield info.name.removeprefix("./"), member, partial(self._head, member)
+
+    def _head(self, member: Member) -> bytes:
+        if member.fault:
+            return b""
+        with _damage():  # for this runs in the caller, not in `members`
+            self._stream.seek(member.start)
+            return self._stream.read(min(HEAD_BYTES, member.size))
+
+    def _check_end(self) -> None:
+        """Raise DamagedTar unless the listing stopped at the end: `tarfile` stops at damage too."""
+        if any(self._stream.last):
+            raise DamagedTar("a damaged header")
+        if len(self._stream.last) != tarfile.BLOCKSIZE:
+            raise DamagedTar("cut short: the end mark is missing")
+        if self.packed:  # what follows are zeros, and the checksum of everything
+            self._stream.spent = 0
+            while self._stream.read(tarfile.RECORDSIZE):
+                self._stream.spent = 0
+
+    def read(self, member: Member) -> bytes:
+        """Return a member's bytes.
+
+        Raises:
+            DamagedTar: they are not all there, or do not unpack.
+        """
+        with _damage(), self._lock:
+            self._file.seek(member.start)
+            data = self._file.read(member.size)
+        if len(data) != member.size:
+            raise DamagedTar("cut short")
+        return data
+
+    def close(self) -> None:
+        """Close the archive."""
+        self._file.close()
+        self._raw.close()
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    """Turn what damage makes `tarfile` and the decompressors raise into DamagedTar."""
+    try:
+        yield
+    except DamagedTar:
+        raise
+    except Exception as error:  # TarError, zlib.error, LZMAError, EOFError, RecursionError, ...
+        raise DamagedTar(" ".join(str(error).split()) or type(error).__name__) from error
+
+
+def _fault(info: tarfile.TarInfo) -> str:
+    if info.issym() or info.islnk():
+        return "a link, which is not followed"
+    if info.issparse():
+        return "stored as a sparse file, which is not supported"
+    return "" if info.isreg() else "a device or a pipe, not a file"
+
+
+class _Stream:
+    """What `tarfile` reads from: bounded, and remembering the block that it read last.
+
+    limit: the position that is not passed.
+    spent: how much was read for the header in hand; set to 0 before the next.
+    """
+
+    def __init__(self, file: IO[bytes], limit: int | None) -> None:
+        self._file = file
+        self._limit = limit
+        self.last = b""
+        self.spent = 0
+
+    def read(self, size: int) -> bytes:
+        if size < 0 or (spent := self.spent + size) > _MAX_HEADER:
+            raise DamagedTar("a header of an impossible size")
+        self.spent = spent
+        self._check(self._file.tell() + size)
+        self.last = self._file.read(size)
+        return self.last
+
+    def seek(self, position: int) -> int:
+        self._check(position)
+        return self._file.seek(position)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def _check(self, position: int) -> None:
+        if position < 0:
+            raise DamagedTar("a header with an impossible size")
+        if self._limit is not None and position > self._limit + _MAX_HEADER:
+            raise DamagedTar(f"expands more than {MAX_EXPANSION}-fold: a decompression bomb?")
