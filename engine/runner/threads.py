@@ -10,8 +10,8 @@ import numpy as np
 
 from cache.commandline.printable import printable
 from cache.failures import Failure, Interrupted
+from cache.rows import Row
 from cache.store import DatasetWriter, Space
-from cache.table import Row
 from engine.backbones.backbone import Backbone
 from engine.process.progress import Progress
 from engine.process.stop import stop_request
@@ -108,7 +108,8 @@ def run_pass(
     loader = Loader(source, space.index().contains, size, interpolation)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
     try:
-        with stop_request(say) as stop, space.write_dataset(dataset) as table:
+        with stop_request(say) as stop:
+            table = space.write_dataset(dataset)
             ahead = max(_AHEAD, 2 * threads * batch_size)
             loaded = loader.load(samples, pool, ahead, stop)
             batches = _collect(loaded, batch_size, tally)
