@@ -11,11 +11,10 @@ from engine.sources.base import Sample, Source
 from engine.sources.layout import is_sample, with_labels
 from engine.sources.regular import read_file, read_head
 
-_Identity = tuple[int, int]
-
 
 class FolderSource(Source):
-    """A folder. Links are followed, but for those that lead back to a folder they lie in.
+    """A folder. Links are followed, but each folder is visited once, under its own name if it has
+    one here, else under that of the first link to it.
 
     Raises Failure if one of its folders cannot be listed.
     """
@@ -38,25 +37,38 @@ class FolderSource(Source):
 
 
 def _walk(top: Path) -> Iterator[str]:
-    """Yield the paths of all files below a folder, with `/`."""
-    # Folders to list: each with its path below `top`, and the identities of those it lies in.
-    pending: list[tuple[Path, str, frozenset[_Identity]]] = [(top, "", frozenset())]
-    while pending:
-        folder, prefix, above = pending.pop()
+    """Yield the paths of all files below a folder, with `/`.
+
+    Folders first, links to folders after all of them, so that no link takes a folder's place.
+    """
+    visited: set[tuple[int, int]] = set()
+    folders, links = [(top, "")], list[tuple[Path, str]]()
+    while folders or links:
+        if not folders:
+            links.sort(key=lambda link: link[1], reverse=True)
+        folder, prefix = (folders or links).pop()
         try:
             status = folder.stat()
-            here = (status.st_dev, status.st_ino)
-            if here in above:
+            if (status.st_dev, status.st_ino) in visited:
                 continue
+            visited.add((status.st_dev, status.st_ino))
             with os.scandir(folder) as entries:
-                listed = [(entry.name, entry.is_dir()) for entry in entries]
+                for entry in entries:
+                    name = prefix + entry.name
+                    if not _is_folder(entry):
+                        yield name
+                    else:
+                        pending = links if entry.is_symlink() else folders
+                        pending.append((folder / entry.name, f"{name}/"))
         except OSError as error:
             shown = printable(str(folder))
             raise Failure(
                 f"{shown} cannot be listed: {error.strerror}; make it readable"
             ) from error
-        for name, is_folder in listed:
-            if is_folder:
-                pending.append((folder / name, f"{prefix}{name}/", above | {here}))
-            else:
-                yield prefix + name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself: a file that cannot be read
+        return False

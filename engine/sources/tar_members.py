@@ -1,11 +1,12 @@
 """Tar archives: their members listed once, then read at their places.
 
 `tarfile` parses the headers; what it trusts too much is bounded here, for an archive may come from
-a stranger: sizes of headers, negative sizes, how far a packed archive expands.
+a stranger: sizes of headers, negative sizes, malformed attributes, how far a packed one expands.
 """
 
 import bz2
 import gzip
+import io
 import lzma
 import tarfile
 import threading
@@ -17,16 +18,18 @@ from pathlib import Path
 from typing import IO, cast
 
 from engine.images.formats import HEAD_BYTES
+from engine.sources.pax import fault_of
+from engine.sources.regular import open_regular
 
 # A packed archive that expands further is taken for a decompression bomb: photographs hardly
 # shrink at all, and deflate can reach 1,032-fold.
 MAX_EXPANSION = 100
-_SMALL = 2**30  # bytes, below which expansion is no matter
+SMALL_BYTES = 2**30  # below which expansion is no matter
 
 # Bytes of a header, with the long names, attributes and sparse maps that come with it, and how
 # many attributes may hold for the whole archive: `tarfile` goes through them for each member.
-_MAX_HEADER = 2**20
-_MAX_GLOBALS = 1000
+MAX_HEADER_BYTES = 2**20
+MAX_GLOBALS = 1000
 
 _PACKED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open))
 
@@ -59,11 +62,11 @@ class TarFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._raw = path.open("rb")
+        self._raw = io.BufferedReader(open_regular(path))
         unpack = [unpack for magic, unpack in _PACKED if self._raw.peek(6).startswith(magic)]
         self.packed = bool(unpack)
         self._file = cast("IO[bytes]", unpack[0](self._raw) if unpack else self._raw)
-        expanded = max(_SMALL, MAX_EXPANSION * path.stat().st_size)
+        expanded = max(SMALL_BYTES, MAX_EXPANSION * path.stat().st_size)
         self._stream = _Stream(self._file, expanded if self.packed else None)
         self._lock = threading.Lock()
 
@@ -79,7 +82,10 @@ class TarFile:
 
     def _list(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
         archive = tarfile.TarFile(
-            fileobj=cast("IO[bytes]", self._stream), encoding="utf-8", errors="surrogateescape"
+            fileobj=cast("IO[bytes]", self._stream),
+            tarinfo=_Info,
+            encoding="utf-8",
+            errors="surrogateescape",
         )
         last = -1
         while (info := archive.next()) is not None:
@@ -87,8 +93,8 @@ class TarFile:
             self._stream.spent = 0
             if info.size < 0 or info.offset <= last:
                 raise DamagedTar("a header with an impossible size")
-            if len(archive.pax_headers) > _MAX_GLOBALS:
-                raise DamagedTar(f"more than {_MAX_GLOBALS} attributes of the whole")
+            if len(archive.pax_headers) > MAX_GLOBALS:
+                raise DamagedTar(f"more than {MAX_GLOBALS} attributes of the whole")
             last = info.offset
             if not info.isdir():
                 member = Member(info.offset_data, info.size, _fault(info))
@@ -150,11 +156,22 @@ def _fault(info: tarfile.TarInfo) -> str:
     return "" if info.isreg() else "a device or a pipe, not a file"
 
 
+class _Info(tarfile.TarInfo):
+    """A header that says when the next thing read is a body of attributes."""
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # A private hook: Pythons that may lose it have the linear parser already.
+        stream: _Stream = archive.fileobj  # type: ignore[assignment]
+        stream.attributes_next = True
+        return super()._proc_pax(archive)  # type: ignore[misc,no-any-return]
+
+
 class _Stream:
     """What `tarfile` reads from: bounded, and remembering the block that it read last.
 
     limit: the position that is not passed.
     spent: how much was read for the header in hand; set to 0 before the next.
+    attributes_next: what is read next is a body of attributes.
     """
 
     def __init__(self, file: IO[bytes], limit: int | None) -> None:
@@ -162,13 +179,18 @@ class _Stream:
         self._limit = limit
         self.last = b""
         self.spent = 0
+        self.attributes_next = False
 
     def read(self, size: int) -> bytes:
-        if size < 0 or (spent := self.spent + size) > _MAX_HEADER:
+        if size < 0 or (spent := self.spent + size) > MAX_HEADER_BYTES:
             raise DamagedTar("a header of an impossible size")
         self.spent = spent
         self._check(self._file.tell() + size)
         self.last = self._file.read(size)
+        if self.attributes_next:
+            self.attributes_next = False
+            if fault := fault_of(self.last):
+                raise DamagedTar(fault)
         return self.last
 
     def seek(self, position: int) -> int:
@@ -181,5 +203,5 @@ class _Stream:
     def _check(self, position: int) -> None:
         if position < 0:
             raise DamagedTar("a header with an impossible size")
-        if self._limit is not None and position > self._limit + _MAX_HEADER:
+        if self._limit is not None and position > self._limit + MAX_HEADER_BYTES:
             raise DamagedTar(f"expands more than {MAX_EXPANSION}-fold: a decompression bomb?")

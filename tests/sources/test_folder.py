@@ -1,13 +1,16 @@
 """engine.sources.folder."""
 
 import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from source_samples import JPEG, failure, unreadable, write_folder
 
-from engine.sources import base
-from engine.sources.open import Sample, open_source
+from engine.sources import base, regular
+from engine.sources.open import Sample, Unreadable, open_source
+from engine.sources.regular import read_file
 
 
 def test_flat_folder_has_no_labels(tmp_path):
@@ -52,6 +55,76 @@ def test_links_are_followed_but_not_in_circles(tmp_path):
     assert unreadable(source, "dog/gone.jpg")
 
 
+def test_a_link_to_itself_is_one_file_that_cannot_be_read(tmp_path):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat/1.jpg").write_bytes(JPEG)
+    link(tmp_path / "cat/2.jpg", tmp_path / "cat/2.jpg")
+    link(tmp_path / "cat/me", tmp_path / "cat/me")
+    source = open_source(tmp_path)
+    assert [s.path for s in source.samples] == ["cat/1.jpg", "cat/2.jpg"]
+    assert unreadable(source, "cat/2.jpg")
+    assert source.ignored == 1
+
+
+def test_each_folder_is_visited_once_under_its_own_name(tmp_path):
+    names = [f"class{n}" for n in range(8)]
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(JPEG)
+    for name in names:
+        for other in names:
+            link(tmp_path / name / f"a {other}", tmp_path / other, folder=True)
+    link(tmp_path / "alias", tmp_path / "class0", folder=True)
+    source = open_source(tmp_path)
+    assert [(s.path, s.label) for s in source.samples] == [(f"{n}/1.jpg", n) for n in names]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_file_swapped_for_a_pipe_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "1.jpg").write_bytes(JPEG)
+    source = open_source(tmp_path)
+    before = (tmp_path / "1.jpg").stat()
+    (tmp_path / "1.jpg").unlink()
+    os.mkfifo(tmp_path / "1.jpg")
+    monkeypatch.setattr(Path, "stat", lambda _: before)  # as if swapped after a look at the name
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(unreadable, source, "1.jpg")
+        try:
+            reason = reading.result(timeout=20)
+        except TimeoutError:
+            os.close(os.open(tmp_path / "1.jpg", os.O_RDWR | os.O_NONBLOCK))
+            raise
+    assert "not a regular file" in reason
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NONBLOCK"), reason="no reading without waiting here")
+def test_a_device_that_looks_like_a_file_is_not_waited_for(tmp_path, monkeypatch):
+    """Like /proc/kmsg: a regular file by its mode, and what it has to say may be long in coming."""
+    if not Path("/dev/ptmx").exists():
+        pytest.skip("no device here that would have to be waited for")
+    regular_mode = stat.S_IFREG | 0o444
+    link(tmp_path / "1.jpg", Path("/dev/ptmx"))
+    fstat = os.fstat
+    monkeypatch.setattr(
+        regular.os, "fstat", lambda fd: os.stat_result((regular_mode, *fstat(fd)[1:]))
+    )
+    with pytest.raises(Unreadable, match="waited for"):
+        read_file(tmp_path / "1.jpg")
+
+
+def test_no_more_is_read_than_may_be(tmp_path, monkeypatch):
+    """Files of the system say that they have 0 bytes."""
+    (tmp_path / "1.jpg").write_bytes(bytes(10_000_000))
+    fstat = os.fstat
+    monkeypatch.setattr(
+        regular.os, "fstat", lambda fd: os.stat_result((*fstat(fd)[:6], 0, *fstat(fd)[7:]))
+    )
+    for module in (base, regular):
+        monkeypatch.setattr(module, "MAX_BYTES", 5_000)
+    with pytest.raises(Unreadable, match="larger than"):
+        read_file(tmp_path / "1.jpg")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
 def test_pipes_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -59,7 +132,7 @@ def test_pipes_are_not_waited_for(tmp_path):
     (tmp_path / "1.jpg").write_bytes(JPEG)
     source = open_source(tmp_path)
     assert source.ignored == 1
-    assert unreadable(source, "pipe.jpg") == "not a regular file"
+    assert "not a regular file" in unreadable(source, "pipe.jpg")
     os.mkfifo(tmp_path / "pipe.csv")
     assert "no known kind" in failure(tmp_path / "pipe.csv")
 

@@ -114,7 +114,7 @@ def test_a_chain_of_headers_in_tar(tmp_path):
 
 
 def test_a_tar_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tar_members, "_SMALL", 2**20)
+    monkeypatch.setattr(tar_members, "SMALL_BYTES", 2**20)
     size = 2**25
     path = tmp_path / "a.tar.gz"
     with gzip.open(path, "wb") as file:
@@ -156,3 +156,38 @@ def test_sparse_files_in_tar_have_a_reason(tmp_path):
     path.write_bytes(bytes(block) + bytes(1024))
     with open_source(path) as source:
         assert "sparse" in reasons(source)["a/1.jpg"]
+
+
+def with_attributes(path, body):
+    """Write a tar whose one image has a pax header of these bytes."""
+    block = bytearray(header("x", b"%011o\0" % len(body)))
+    block[156:157] = tarfile.XHDTYPE
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    body += bytes(-len(body) % 512)
+    member = header("a/1.jpg", b"%011o\0" % len(JPEG)) + JPEG + bytes(-len(JPEG) % 512)
+    path.write_bytes(bytes(block) + body + member + bytes(1024))
+    return path
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"1" * 5000,
+        b"3000 comment=" + b"1" * 2986 + b"\n",
+        b"2 a=b\n" * 50,
+        b"99999999 a=b\n",
+        b"6 a=b\nnonsense",
+        b"8 ab=c\n",
+        b"0 a=b\n",
+        b"9 a" + b"b" * 4000,
+    ],
+)
+def test_attributes_that_are_malformed_are_refused(tmp_path, body):
+    assert "attribute" in failure(with_attributes(tmp_path / "a.tar", body))
+
+
+def test_attributes_as_programs_write_them(tmp_path):
+    body = b"6 a=b\n30 mtime=1732546800.123456789\n19 path=dog/ab.jpg\n"
+    with open_source(with_attributes(tmp_path / "a.tar", body)) as source:
+        assert reasons(source) == {"dog/ab.jpg": JPEG}
