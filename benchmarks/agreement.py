@@ -12,7 +12,7 @@ from benchmarks.cached import extract, fit, make_ready
 from benchmarks.comparison import Plan, sampled
 from benchmarks.measure import python, run
 from engine.backbones.store import backbone_request
-from engine.runner.extract import dataset_name
+from engine.runner.survey import dataset_name
 
 # Standard errors that the difference of two means may come to.
 _ERRORS = 2.0

@@ -116,7 +116,7 @@ def _models(
     arguments: argparse.Namespace, request: BackboneRequest, work: Path, console: Console
 ) -> dict[str, Path]:
     """Return the exported model of each precision that there is, its description beside it."""
-    models = {"fp32": exported_model(request, console.say).path}
+    models = {"fp32": exported_model(request).path}
     for precision in arguments.precisions:
         if precision in models:
             continue

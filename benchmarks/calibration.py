@@ -61,7 +61,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 
 def _compare(arguments: argparse.Namespace, console: Console) -> None:
     request = request_from(arguments)
-    exported = exported_model(request, console.say)
+    exported = exported_model(request)
     size = (exported.description.height, exported.description.width)
     pixels = _pixels(arguments.source, arguments.calibrate_on + arguments.compare_on, size)
     calibration, others = np.split(pixels, [arguments.calibrate_on])

@@ -74,7 +74,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         first = _extract(arguments.source, ready, options, "int8")
         space = FeatureCache.open(ready).space()
         models = {
-            "fp32": exported_model(request, console.say).path,
+            "fp32": exported_model(request).path,
             "int8": space.path / "model.onnx",
         }
         note = space.notes()["parity"]

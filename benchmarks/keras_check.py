@@ -19,7 +19,7 @@ from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import request_from
 from engine.heads.dataset import SIDES, load_dataset, split
 from engine.precision.parity import cosine_similarities
-from engine.runner.extract import dataset_name
+from engine.runner.survey import dataset_name
 from engine.sources.open import open_source
 
 

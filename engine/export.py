@@ -64,11 +64,14 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
 
     from engine.backbones.store import request_from
     from engine.exporters.backbone import export_backbone
+    from engine.process.progress import shown_progress
 
     started = time.perf_counter()
     request, out = request_from(arguments), Path(arguments.out)
     if arguments.calibrate is None:
-        model = export_backbone(request, out, quiet=console.quiet)
+        # Lines of a download come often where there is no bar: somebody waits for this one.
+        with shown_progress("megabyte", quiet=console.quiet, interval=5.0) as progress:
+            model = export_backbone(request, out, progress)
     else:
         from engine.exporters.int8 import export_int8
 
@@ -78,7 +81,6 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
             out,
             interpolation="bilinear",
             wanted=arguments.precision == "int8",
-            say=console.say,
         )
     seconds = time.perf_counter() - started
     d = model.description
@@ -106,9 +108,7 @@ def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
 
     started = time.perf_counter()
     head = load_head(arguments.head)
-    model = backbone_of(
-        head, Path(arguments.head), arguments.cache, named_backbone(arguments), console.say
-    )
+    model = backbone_of(head, Path(arguments.head), arguments.cache, named_backbone(arguments))
     exported = export_classifier(head, model, Path(arguments.out))
     seconds = time.perf_counter() - started
     console.result(

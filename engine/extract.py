@@ -6,9 +6,13 @@ python -m engine.extract SOURCE --cache DIR
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.backbone_options import add_backbone_options, add_precision_option
+
+if TYPE_CHECKING:
+    from engine.runner.extract import Extraction
 
 
 def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentParser:
@@ -60,33 +64,39 @@ def _count(text: str) -> int:
 def _extract(arguments: argparse.Namespace, console: Console) -> None:
     from cache.commandline.printable import printable
     from engine.backbones.store import request_from
-    from engine.runner.extract import ExtractOptions, extract_source
+    from engine.process.execution import Execution
+    from engine.process.progress import shown_progress
+    from engine.process.stop import stop_request
+    from engine.runner.extract import FeatureRequest, extract
+    from engine.runner.survey import Selection, survey
 
-    options = ExtractOptions(
-        source=arguments.source,
-        cache=arguments.cache,
-        request=request_from(arguments),
-        precision=arguments.precision,
-        interpolation=arguments.interpolation,
-        fraction=arguments.fraction,
-        limit_per_class=arguments.limit_per_class,
-        seed=arguments.seed,
-        batch_size=arguments.batch_size,
-        threads=arguments.threads,
-    )
-    report = extract_source(options, console.say, quiet=console.quiet)
-    tally, cache = report.tally, printable(arguments.cache)
-    for path, reason in tally.rejected:
+    request = FeatureRequest(request_from(arguments), arguments.precision, arguments.interpolation)
+    selection = Selection(arguments.fraction, arguments.limit_per_class, arguments.seed)
+    with (
+        survey(arguments.source, selection) as images,
+        shown_progress(quiet=console.quiet) as progress,
+        stop_request() as stop,
+    ):
+        execution = Execution(arguments.batch_size, arguments.threads, progress, stop)
+        extraction = extract(images, arguments.cache, request, execution)
+    for path, reason in extraction.tally.rejected:
         console.say(f"rejected {printable(path)}: {printable(reason)}")
-    console.result(
-        report.payload(),
-        f"{report.samples} images: {tally.computed} computed, {tally.hits} already in the cache, "
+    console.result(extraction.payload(), summary(extraction, arguments.cache))
+
+
+def summary(extraction: "Extraction", cache: str) -> str:
+    """Return the lines that the command prints."""
+    from cache.commandline.printable import printable
+
+    tally, model = extraction.tally, extraction.model
+    rate = f", {extraction.images_per_second:.1f} images/s" if tally.computed else ""
+    return (
+        f"{tally.done} images: {tally.computed} computed, {tally.hits} already in the cache, "
         f"{tally.duplicates} duplicates, {len(tally.rejected)} rejected; "
-        f"{report.ignored} other files ignored\n"
-        f"space {report.space.id} ({report.model.backbone} at {report.model.layer}, "
-        f"{report.model.precision}) in {cache}; {report.seconds:.1f} s"
-        + (f", {tally.computed / report.seconds:.1f} images/s" if tally.computed else "")
-        + f"\nnext: python -m engine.fit_head --cache {cache}",
+        f"{extraction.survey.source.ignored} other files ignored\n"
+        f"space {extraction.space.id} ({model.backbone} at {model.layer}, {model.precision}) "
+        f"in {printable(cache)}; {extraction.seconds:.1f} s{rate}\n"
+        f"next: python -m engine.fit_head --cache {printable(cache)}"
     )
 
 

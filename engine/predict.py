@@ -5,7 +5,7 @@ python -m engine.predict IMAGE... --head DIR
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.backbone_options import add_backbone_options
@@ -50,24 +50,49 @@ def _count(text: str) -> int:
 
 
 def _predict(arguments: argparse.Namespace, console: Console) -> int:
-    from cache.failures import UsageFailure
+    import shutil
+    import time
+
+    from cache.failures import Interrupted, UsageFailure
     from engine.classifiers.find_backbone import named_backbone
-    from engine.classifiers.predict import PredictOptions, predict
+    from engine.classifiers.load import open_classifier
+    from engine.classifiers.output import Outcome, csv_lines, json_lines, text_lines
+    from engine.process.execution import Execution
+    from engine.process.progress import shown_progress
+    from engine.process.stop import stop_request
 
     if arguments.csv and arguments.json:
         raise UsageFailure("--csv and --json are two forms of the result; choose one")
-    options = PredictOptions(
-        images=arguments.images,
-        head=arguments.head,
-        form="json" if arguments.json else "csv" if arguments.csv else "text",
-        cache=arguments.cache,
-        named=named_backbone(arguments),
-        batch_size=arguments.batch_size,
-        threads=arguments.threads,
-    )
+    started, outcome = time.perf_counter(), Outcome()
+    classifier = open_classifier(arguments.head, arguments.cache, named_backbone(arguments))
+    classes = classifier.head.classes
+    terminal = sys.stdout.isatty()
     # Where the lines themselves appear on the terminal, a bar would be drawn across them.
-    progress = not (console.quiet or sys.stdout.isatty())
-    return 1 if predict(options, console.say, progress=progress).failed else 0
+    with (
+        shown_progress(quiet=console.quiet or terminal) as progress,
+        stop_request() as stop,
+    ):
+        execution = Execution(arguments.batch_size, arguments.threads, progress, stop)
+        groups = outcome.counted(classifier.classify(arguments.images, execution))
+        if arguments.json:
+            _write(json_lines(groups, classes), "utf-8")
+        elif arguments.csv:
+            _write(csv_lines(groups, classes), "utf-8")
+        else:
+            columns = shutil.get_terminal_size().columns if terminal else None
+            _write(text_lines(groups, classes, columns), sys.stdout.encoding or "utf-8")
+        if stop.is_set():
+            raise Interrupted(f"stopped after {outcome.predicted + outcome.failed} images")
+    seconds = time.perf_counter() - started
+    console.say(f"{outcome.predicted} images classified, {outcome.failed} failed; {seconds:.1f} s")
+    return 1 if outcome.failed else 0
+
+
+def _write(lines: Iterable[str], encoding: str) -> None:
+    """Write each line to stdout at once; what the encoding lacks is written as an escape."""
+    for line in lines:
+        sys.stdout.buffer.write(line.encode(encoding, "backslashreplace"))
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def messages_shown(*, quiet: bool) -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.addHandler(lines)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(lines.level)
     logging.getLogger().addHandler(silence)
     try:
         with warnings.catch_warnings():

@@ -4,11 +4,11 @@ import argparse
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from engine.backbones.backbone import ModelFile, read_description
 from engine.backbones.preprocessing import preprocessing_named
 from engine.process.child import run_in_child
 from engine.process.digests import file_sha256
+
+_log = logging.getLogger(__name__)
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
 _EXPORTER = 2
@@ -110,7 +112,7 @@ def store_folder() -> Path:
     )
 
 
-def exported_model(request: BackboneRequest, say: Callable[[str], None]) -> ModelFile:
+def exported_model(request: BackboneRequest) -> ModelFile:
     """Return the model of `request`, exporting it first where that was never done.
 
     The export runs in a process of its own, which takes TensorFlow's memory with it when it ends.
@@ -123,14 +125,15 @@ def exported_model(request: BackboneRequest, say: Callable[[str], None]) -> Mode
     folder = store / _key(request)
     if not folder.is_dir():
         first = "Keras downloads its weights, then " if request.weights == "imagenet" else ""
-        say(f"{first}{Path(request.backbone).name} is exported to ONNX, once, to {folder}")
+        name = Path(request.backbone).name
+        _log.info("%s%s is exported to ONNX, once, to %s", first, name, folder)
         store.mkdir(parents=True, exist_ok=True)
         _remove_stale(store)
         with tempfile.TemporaryDirectory(prefix=_NEW, dir=store) as scratch:
             made = Path(scratch) / "made"
             made.mkdir()
             arguments = [*request.options(), "--out", str(made / "model.onnx")]
-            record = run_in_child("engine.export", arguments, "the export", say)
+            record = run_in_child("engine.export", arguments, "the export")
             (made / "model.json").write_bytes(record)
             # The folder appears with all that is in it, or not at all.
             try:

@@ -10,8 +10,10 @@ from itertools import islice
 import numpy as np
 
 from engine.backbones.backbone import Backbone
+from engine.graphs.session import BATCH_SIZE, available_cores
 from engine.heads.head import Head
-from engine.process.progress import progress
+from engine.process.execution import Execution
+from engine.runner.step import NOT_FINITE
 from engine.sources.load import Loaded, Loader, none_cached
 from engine.sources.open import Source, inputs
 
@@ -41,74 +43,65 @@ class Group:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A backbone with a head, and how images are read for them.
-
-    batch_size, threads: how many images run together, and on how many threads images are decoded
-        and run; they bound the memory, whatever the number of images.
-    """
+    """A backbone with a head that was trained on its features."""
 
     backbone: Backbone
     head: Head
-    batch_size: int
-    threads: int
 
-    def classify(
-        self, names: Sequence[str], stop: threading.Event, *, quiet: bool
-    ) -> Iterator[Group]:
+    def classify(self, names: Sequence[str], execution: Execution = Execution()) -> Iterator[Group]:
         """Yield the predictions for files, folders and archives, in order.
 
         Each group is to be used up before the next is asked for. Nothing that is wrong with an
-        image or an archive raises: it is a prediction with an `error`.
-
-        stop: once it is set, no further images are begun.
-        quiet: show no progress.
+        image or an archive raises: it is a prediction with an `error`. Once `execution.stop` is
+        set, no further images are begun.
         """
-        with ThreadPoolExecutor(self.threads, thread_name_prefix="predict") as pool:
-            for entry in inputs(names):
-                if stop.is_set():
-                    return
-                if entry.source is None:
-                    yield Group(
-                        [entry.prefix], iter([Prediction(entry.prefix, None, entry.reason)])
-                    )
-                    continue
-                paths = [entry.prefix + sample.path for sample in entry.source.samples]
-                found = self._run(entry.source, entry.prefix, pool, stop, quiet=quiet)
-                yield Group(paths, found)
+        for entry in inputs(names):
+            if execution.stop is not None and execution.stop.is_set():
+                return
+            if entry.source is None:
+                yield Group([entry.prefix], iter([Prediction(entry.prefix, None, entry.reason)]))
+                continue
+            paths = [entry.prefix + sample.path for sample in entry.source.samples]
+            yield Group(paths, self.classify_source(entry.source, execution, entry.prefix))
 
-    def _run(
-        self,
-        source: Source,
-        prefix: str,
-        pool: ThreadPoolExecutor,
-        stop: threading.Event,
-        *,
-        quiet: bool,
+    def classify_source(
+        self, source: Source, execution: Execution = Execution(), prefix: str = ""
     ) -> Iterator[Prediction]:
+        """Yield a prediction for each sample of a source, in order; see `classify`.
+
+        prefix: goes before the samples' paths.
+        """
         model = self.backbone.description
+        threads = execution.threads or available_cores()
+        batch_size = execution.batch_size or BATCH_SIZE
         interpolation = self.head.description["interpolation"]
         loader = Loader(source, none_cached, (model.height, model.width), interpolation)
-        loaded = loader.load(source.samples, pool, 2 * self.threads * self.batch_size, stop)
+        stop = execution.stop or threading.Event()
         under_way: deque[tuple[list[_Named], Future[np.ndarray] | None]] = deque()
+        done = 0
 
         def oldest() -> list[Prediction]:
+            nonlocal done
             named, future = under_way.popleft()
-            bar.advance(len(named))
+            done += len(named)
+            execution.progress(done, len(source.samples))
             return _predictions(named, future.result() if future else ())
 
-        with progress(len(source.samples), quiet=quiet) as bar:
-            for batch in _batches(loaded, self.batch_size):
+        with ThreadPoolExecutor(threads, thread_name_prefix="predict") as pool:
+            loaded = loader.load(source.samples, pool, 2 * threads * batch_size, stop)
+            for batch in _batches(loaded, batch_size):
                 named = [(prefix + item.sample.path, item.reason) for item in batch]
                 pixels = [item.pixels for item in batch if item.pixels is not None]
                 future = pool.submit(self._probabilities, np.stack(pixels)) if pixels else None
                 under_way.append((named, future))
-                if len(under_way) > self.threads + 1:
+                if len(under_way) > threads + 1:
                     yield from oldest()
             while under_way:
                 yield from oldest()
 
     def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
-        return self.head.probabilities(self.backbone.features(pixels))
+        with np.errstate(all="ignore"):  # what is no number is told of, image by image
+            return self.head.probabilities(self.backbone.features(pixels))
 
 
 def _batches(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
@@ -120,4 +113,13 @@ def _batches(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
 def _predictions(named: Iterable[_Named], probabilities: Iterable[np.ndarray]) -> list[Prediction]:
     """Return a batch's predictions: one of `probabilities` for each path without a reason."""
     rows = iter(probabilities)
-    return [Prediction(path, None if why else next(rows), why) for path, why in named]
+    return [
+        Prediction(path, None, reason) if reason else _prediction(path, next(rows))
+        for path, reason in named
+    ]
+
+
+def _prediction(path: str, probabilities: np.ndarray) -> Prediction:
+    if np.isfinite(probabilities).all():
+        return Prediction(path, probabilities)
+    return Prediction(path, None, NOT_FINITE)

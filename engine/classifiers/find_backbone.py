@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -69,9 +69,8 @@ def _check(head: Head) -> None:
 def backbone_of(
     head: Head,
     path: Path,
-    cache: str | None,
+    cache: str | Path | None,
     named: NamedBackbone | None,
-    say: Callable[[str], None],
 ) -> ModelFile:
     """Return the model whose features `head` was trained on.
 
@@ -86,7 +85,7 @@ def backbone_of(
     """
     _check(head)
     if named is not None:
-        model = exported_model(named.request(head), say)
+        model = exported_model(named.request(head))
         if not _fits(model.description, head):
             raise UsageFailure(_difference(model.description, head))
         return model
@@ -97,7 +96,7 @@ def backbone_of(
     raise Failure(_advice(head))
 
 
-def _models_in_caches(head: Head, folder: Path, cache: str | None) -> Iterator[ModelFile]:
+def _models_in_caches(head: Head, folder: Path, cache: str | Path | None) -> Iterator[ModelFile]:
     """Yield the int8 models that caches keep for the head's space."""
     if head.description.get("precision") != "int8":
         return

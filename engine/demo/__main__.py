@@ -47,9 +47,13 @@ def _count(text: str) -> int:
 
 def _demo(arguments: argparse.Namespace, console: Console) -> None:
     from engine.demo.job import DemoOptions, demonstrate
+    from engine.process.execution import Execution
+    from engine.process.progress import shown_progress
+    from engine.process.stop import stop_request
 
     options = DemoOptions(pictures=arguments.pictures, cache=arguments.cache)
-    demo = demonstrate(options, console.say, quiet=console.quiet)
+    with shown_progress(quiet=console.quiet) as progress, stop_request() as stop:
+        demo = demonstrate(options, Execution(progress=progress, stop=stop))
     console.result(demo.payload(), summary(demo))
 
 
@@ -62,8 +66,8 @@ def summary(demo: "Demo") -> str:
     lines = [f"{'':<14}{'images':>8}{'backbone passes':>17}{'seconds':>9}"]
     for name, images, passes, seconds in (
         ("export, once", 0, 0, demo.export_seconds),
-        ("extract", first.samples, first.tally.computed, first.seconds),
-        ("extract again", second.samples, second.tally.computed, second.seconds),
+        ("extract", first.tally.done, first.tally.computed, first.seconds),
+        ("extract again", second.tally.done, second.tally.computed, second.seconds),
         ("fit the head", len(train.labels), 0, fit.seconds),
     ):
         lines.append(f"{name:<14}{images:>8,}{passes:>17,}{seconds:>9.2f}")

@@ -1,9 +1,10 @@
 """The job of `python -m engine.demo`: draw, extract twice, fit, and compare."""
 
 import contextlib
+import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,11 @@ from engine.backbones.store import BackboneRequest, backbone_request, exported_m
 from engine.demo.pictures import write_pictures
 from engine.estimators.fit import write_fit
 from engine.heads.fit import Fit, FitOptions, fit
-from engine.runner.extract import ExtractOptions, ExtractReport, extract_source
+from engine.process.execution import Execution
+from engine.runner.extract import Extraction, FeatureRequest, extract
+from engine.runner.survey import survey
+
+_log = logging.getLogger(__name__)
 
 # What training end to end is reckoned with: the usual recipe for a head on a frozen backbone.
 EPOCHS = 10
@@ -47,8 +52,8 @@ class Demo:
     """
 
     export_seconds: float
-    first: ExtractReport
-    second: ExtractReport
+    first: Extraction
+    second: Extraction
     fit: Fit
     kept: tuple[Path, Path] | None
     seconds: float
@@ -66,7 +71,7 @@ class Demo:
     def end_to_end_seconds(self) -> float | None:
         """What those passes would take at the rate of the first run; None if it computed none."""
         computed = self.first.tally.computed
-        return self.end_to_end_passes * self.first.seconds / computed if computed else None
+        return self.end_to_end_passes / self.first.images_per_second if computed else None
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON object of `--json`."""
@@ -86,29 +91,35 @@ class Demo:
         }
 
 
-def demonstrate(options: DemoOptions, say: Callable[[str], None], *, quiet: bool) -> Demo:
+def demonstrate(options: DemoOptions, execution: Execution = Execution()) -> Demo:
     """Run the demo.
 
     Raises:
-        Failure: as `extract_source` and `fit`.
-        Interrupted: at Ctrl-C.
+        Failure: as `extract` and `fit`.
+        Interrupted: `execution.stop` was set.
     """
     started = time.perf_counter()
     with _places(options.cache) as (pictures, cache):
-        say(f"drawing {options.pictures} pictures of stripes and discs")
+        _log.info("drawing %d pictures of stripes and discs", options.pictures)
         write_pictures(pictures, options.pictures)
         request = options.request or demo_backbone()
-        extraction = ExtractOptions(str(pictures), str(cache), request, precision="fp32")
         # By itself and first, so that the rate of the extraction is that of the backbone.
         exporting = time.perf_counter()
-        exported_model(request, say)
+        exported_model(request)
         export_seconds = time.perf_counter() - exporting
-        first = extract_source(extraction, say, quiet=quiet)
-        say("the same once more")
-        second = extract_source(extraction, say, quiet=quiet)
-        fitted = fit(FitOptions(str(cache)), say, say)
+        first = _extract(pictures, cache, request, execution)
+        _log.info("the same once more")
+        second = _extract(pictures, cache, request, execution)
+        fitted = fit(FitOptions(str(cache)), _log.info, _log.warning)
         kept = (cache, write_fit(fitted, None, report=True)) if options.cache else None
     return Demo(export_seconds, first, second, fitted, kept, time.perf_counter() - started)
+
+
+def _extract(
+    pictures: Path, cache: Path, request: BackboneRequest, execution: Execution
+) -> Extraction:
+    with survey(pictures) as images:
+        return extract(images, cache, FeatureRequest(request, "fp32"), execution)
 
 
 @contextlib.contextmanager

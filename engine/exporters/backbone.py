@@ -24,12 +24,15 @@ from engine.exporters.lrn import write_out_local_response
 from engine.exporters.weights import load_weights, random_weights, weights_digest
 from engine.graphs.files import metadata_of, read_onnx
 from engine.process.digests import file_sha256
+from engine.process.progress import Progress, no_progress
 
 
-def export_backbone(request: BackboneRequest, path: Path, *, quiet: bool = True) -> ModelFile:
+def export_backbone(
+    request: BackboneRequest, path: Path, progress: Progress = no_progress
+) -> ModelFile:
     """Export a backbone to the file `path`.
 
-    quiet: show no progress of a download.
+    progress: of a download, in megabytes.
 
     Raises:
         Failure: the weights cannot be had, or the file is not a network that takes RGB images.
@@ -42,13 +45,13 @@ def export_backbone(request: BackboneRequest, path: Path, *, quiet: bool = True)
         if request.backbone.lower().endswith(".onnx"):
             description = _export_onnx(request, Path(request.backbone), unfinished)
         else:
-            description = _export_keras(request, unfinished, quiet=quiet)
+            description = _export_keras(request, unfinished, progress)
         model = ModelFile(path, file_sha256(unfinished), description)
         unfinished.replace(path)
     return model
 
 
-def _export_keras(request: BackboneRequest, path: Path, *, quiet: bool) -> ModelDescription:
+def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> ModelDescription:
     from engine.exporters import keras as keras_models
 
     _preprocessing_of(request)  # before what takes long
@@ -60,7 +63,7 @@ def _export_keras(request: BackboneRequest, path: Path, *, quiet: bool) -> Model
             ARCHITECTURES[request.backbone],
             request.layer,
             download=request.weights == "imagenet",
-            quiet=quiet,
+            progress=progress,
         )
     if network.weights is not None:
         weights = network.weights

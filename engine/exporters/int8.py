@@ -1,8 +1,8 @@
 """A backbone request and a source to calibrate on -> one int8 ONNX file."""
 
+import logging
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from cache.failures import Failure, UsageFailure
@@ -16,6 +16,8 @@ from engine.precision.calibration_set import Images
 from engine.precision.int8_making import TooFewImages, make_int8
 from engine.sources.open import open_source
 
+_log = logging.getLogger(__name__)
+
 
 def export_int8(
     request: BackboneRequest,
@@ -24,7 +26,6 @@ def export_int8(
     *,
     interpolation: str,
     wanted: bool,
-    say: Callable[[str], None],
 ) -> ModelFile:
     """Export a backbone as int8, calibrated on images of a source, to the file `path`.
 
@@ -37,7 +38,7 @@ def export_int8(
     """
     if not path.parent.is_dir():
         raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
-    model = exported_model(request, say)
+    model = exported_model(request)
     if model.description.precision != "fp32":
         raise UsageFailure(f"{request.backbone} is int8 already; give its fp32 file")
     with open_source(source) as opened, tempfile.TemporaryDirectory() as folder:
@@ -45,14 +46,14 @@ def export_int8(
             opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
         )
         try:
-            made = make_int8(model, images, Path(folder), say)
+            made = make_int8(model, images, Path(folder))
         except TooFewImages as few:
             raise Failure(f"{few}; {source} has fewer") from few
-        say(made.quantized.parity.summary())
+        _log.info("%s", made.quantized.parity.summary())
         description = int8_description(model.description, made.quantized)
         chosen = ModelFile(made.file, made.quantized.sha256, description)
         if made.objections and not wanted:
-            say(f"fp32, for int8 was measured and left: {'; '.join(made.objections)}")
+            _log.info("fp32, for int8 was measured and left: %s", "; ".join(made.objections))
             chosen = model
         with temporary(path.parent) as unfinished:
             shutil.copyfile(chosen.path, unfinished)

@@ -20,8 +20,9 @@ import numpy as np
 from cache.failures import Failure, UsageFailure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.graph import Graph, graph_of
-from engine.exporters.keras_progress import shown_downloads
+from engine.exporters.keras_progress import KerasOutput
 from engine.exporters.weights import Arrays, LayerShapes
+from engine.process.progress import Progress, no_progress
 
 # What tf2onnx 1.17 supports best and ONNX Runtime runs everywhere.
 OPSET = 17
@@ -49,12 +50,12 @@ class Network:
 
 
 def build_architecture(
-    architecture: Architecture, layer: str, *, download: bool, quiet: bool = True
+    architecture: Architecture, layer: str, *, download: bool, progress: Progress = no_progress
 ) -> Network:
     """Return a network of `keras.applications` cut at `layer`.
 
     download: whether Keras shall fetch its ImageNet weights; otherwise the result has none.
-    quiet: show no progress of that.
+    progress: of that, in megabytes.
 
     Raises:
         Failure: the weights could not be downloaded.
@@ -73,7 +74,7 @@ def build_architecture(
     )
     try:
         # Keras prints the progress of its download on stdout, which is the result's.
-        with empty, shown_downloads(quiet=quiet) as shown, contextlib.redirect_stdout(shown):
+        with empty, contextlib.redirect_stdout(KerasOutput(progress)):
             model = build(weights="imagenet" if download else None, **top)
             output = model.get_layer(cut.keras_layer).output if cut.keras_layer else model.output
             model = keras.Model(model.input, output)

@@ -1,16 +1,13 @@
-"""The progress that Keras prints of its downloads, shown as this product's own."""
+"""The progress that Keras prints of its downloads, as this product's own."""
 
 import io
+import logging
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import TextIO
 
-from engine.process.progress import Progress, progress
+from engine.process.progress import Progress
 
-# Seconds between two lines where there is no bar: somebody waits for this one.
-_INTERVAL = 5.0
+_log = logging.getLogger(__name__)
 
 _MEGABYTE = 1_000_000
 
@@ -20,43 +17,19 @@ _STYLE = re.compile(r"\x1b\[\d*m|[\b\r\n]")
 _COUNT = re.compile(r" *(\d+)/(\d+) ")
 
 
-@contextmanager
-def shown_downloads(*, quiet: bool) -> Iterator[TextIO]:
-    """Give a stream to which Keras may print while the block runs."""
-    with ExitStack() as bars:
-        yield _KerasOutput(bars, quiet=quiet)
+class KerasOutput(io.TextIOBase, TextIO):
+    """A stream for Keras to print to: counts are progress in megabytes, other text is logged."""
 
-
-class _KerasOutput(io.TextIOBase, TextIO):
-    """Shows counts as progress, and passes other text on to stderr."""
-
-    def __init__(self, bars: ExitStack, *, quiet: bool) -> None:
-        self._bars, self._quiet = bars, quiet
-        self._total = self._done = 0
-        self._bar: Progress | None = None
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
 
     def write(self, text: str) -> int:
-        found = _COUNT.match(_STYLE.sub("", text))
-        if found is not None:
-            self._show(int(found[1]), int(found[2]))
-        elif not self._quiet:
-            sys.stderr.write(text)
+        """Take what Keras prints; return how many characters that is."""
+        plain = _STYLE.sub("", text)
+        count = _COUNT.match(plain)
+        if count is not None:
+            done, total = (round(int(part) / _MEGABYTE) for part in count.groups())
+            self._progress(done, max(1, total))
+        elif plain.strip():
+            _log.info("%s", plain.strip())
         return len(text)
-
-    def _show(self, done: int, total: int) -> None:
-        if self._bar is None or total != self._total or done < self._done:  # another file
-            self._bars.close()
-            self._bar = self._bars.enter_context(
-                progress(
-                    max(1, round(total / _MEGABYTE)),
-                    "megabyte",
-                    quiet=self._quiet,
-                    interval=_INTERVAL,
-                )
-            )
-            self._total = total
-            self._done = 0
-        new = round(done / _MEGABYTE) - round(self._done / _MEGABYTE)
-        if new > 0:
-            self._bar.advance(new)
-        self._done = done

@@ -1,7 +1,8 @@
 """fp32 or int8: what was asked for, what the cache has, or what pays and holds by measurement."""
 
+import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from cache.store import FeatureCache, Space
 from engine.backbones.backbone import ModelFile, feature_space
 from engine.precision.cached_model import int8_model, int8_spaces, keep_int8_model
 from engine.precision.calibration_set import LEAST, Images
+
+_log = logging.getLogger(__name__)
 
 # Of fewer images `auto` makes no int8 model, see docs/decisions/050.
 MIN_IMAGES = 512
@@ -28,9 +31,7 @@ class Choice:
     reason: str
 
 
-def choose_precision(
-    asked: str, model: ModelFile, cache: FeatureCache, images: Images, say: Callable[[str], None]
-) -> Choice:
+def choose_precision(asked: str, model: ModelFile, cache: FeatureCache, images: Images) -> Choice:
     """Return the model and space for a precision: `fp32`, `int8` or `auto`.
 
     model: as it was exported. Where int8 is to be, its model is made once for a cache, of the
@@ -60,12 +61,10 @@ def choose_precision(
         if len(images.samples) < MIN_IMAGES:
             reason = f"int8 pays from {MIN_IMAGES} images on"
             return Choice(model, _space(cache, description), reason)
-    return _measured(asked, model, cache, images, say)
+    return _measured(asked, model, cache, images)
 
 
-def _measured(
-    asked: str, model: ModelFile, cache: FeatureCache, images: Images, say: Callable[[str], None]
-) -> Choice:
+def _measured(asked: str, model: ModelFile, cache: FeatureCache, images: Images) -> Choice:
     """Make the int8 model, and take it if it was asked for or if it pays and holds."""
     from engine.precision.int8_making import (  # imports onnx, which little else needs
         TooFewImages,
@@ -75,7 +74,7 @@ def _measured(
     fp32 = feature_space(model.description, **images.identity)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made = make_int8(model, images, Path(folder), say)
+            made = make_int8(model, images, Path(folder))
         except TooFewImages as few:
             if asked == "int8":
                 raise Failure(f"{few}; add some, or give --precision fp32") from few
@@ -85,7 +84,7 @@ def _measured(
         if asked == "int8" or not objections:
             kept, space = keep_int8_model(cache, model, made.quantized, made.file, images.identity)
             if objections:
-                say(f"note: auto would not have chosen int8: {objections}")
+                _log.info("note: auto would not have chosen int8: %s", objections)
             return Choice(kept, space, made.quantized.parity.summary())
     space = _space(cache, fp32)
     reason = f"int8 was measured and left: {objections}"

@@ -1,6 +1,6 @@
 """The making of an int8 model out of a source's images, and what speaks against using it."""
 
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from engine.precision.calibration_set import LEAST, Images, calibration_pixels
 from engine.precision.parity import Parity
 from engine.precision.worker import Quantized, quantize_in_child
 from engine.quantization.quantize import IN_FLOAT
+
+_log = logging.getLogger(__name__)
 
 # What `auto` asks of int8, see docs/decisions/050.
 MIN_GAIN = 1.3
@@ -30,9 +32,7 @@ class Int8Candidate:
     objections: list[str]
 
 
-def make_int8(
-    model: ModelFile, images: Images, folder: Path, say: Callable[[str], None]
-) -> Int8Candidate:
+def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
     """Make the int8 form of an exported fp32 model, in `folder`.
 
     Raises:
@@ -45,9 +45,12 @@ def make_int8(
     # Passes in fp32, and in int8 for 0.3 of one: calibration has few in fp32, a comparison each.
     calibrated, compared = len(pixels.calibration), len(pixels.held_out)
     cost = min(IN_FLOAT, calibrated) + round(0.3 * calibrated + 1.3 * compared)
-    say(
-        f"calibrating int8, once, on {calibrated} images and comparing it with fp32 "
-        f"on {compared} others; takes about as long as {cost} images in fp32"
+    _log.info(
+        "calibrating int8, once, on %d images and comparing it with fp32 on %d others; "
+        "takes about as long as %d images in fp32",
+        calibrated,
+        compared,
+        cost,
     )
     file = folder / "int8.onnx"
     quantized = quantize_in_child(model.path, pixels, file)

@@ -1,15 +1,18 @@
 """A command of this product run in a process of its own, which takes its memory when it ends."""
 
 import contextlib
+import logging
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from cache.commandline.command import INTERRUPTED
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.process.progress import is_progress
+
+_log = logging.getLogger(__name__)
 
 # Lines of a child's stderr that are kept, for the last of them say what went wrong.
 _KEPT = 100
@@ -18,25 +21,24 @@ _KEPT = 100
 _GRACE = 1.0
 
 
-def run_in_child(
-    module: str, arguments: Sequence[str], what: str, say: Callable[[str], None] | None = None
-) -> bytes:
+def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
     """Run `python -m MODULE ARGUMENTS --json`; return what it prints on stdout.
 
+    The lines of progress that it prints are logged; where nobody would see them it runs quietly.
+
     what: names the work in messages, as in `the export`.
-    say: is told the lines of progress that it prints; None to run it with --quiet.
 
     Raises:
         Failure, UsageFailure: the command's own failure, in its own words.
         Interrupted: Ctrl-C reached it.
     """
-    quiet = [] if say else ["--quiet"]
+    quiet = [] if _log.isEnabledFor(logging.INFO) else ["--quiet"]
     command = [sys.executable, "-m", module, *arguments, "--json", *quiet]
     lines: deque[str] = deque(maxlen=_KEPT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stderr is not None
-        follower = threading.Thread(target=_follow, args=(child.stderr, lines, say))
+        follower = threading.Thread(target=_follow, args=(child.stderr, lines))
         follower.start()
         try:
             result = child.stdout.read()
@@ -67,12 +69,11 @@ def run_in_child(
     raise failure(f"{what} failed: {lines[-1]}")
 
 
-def _follow(stream: Iterable[bytes], lines: deque[str], say: Callable[[str], None] | None) -> None:
-    """Read a child's stderr to its end: progress is passed on, the rest is kept in `lines`."""
+def _follow(stream: Iterable[bytes], lines: deque[str]) -> None:
+    """Read a child's stderr to its end: progress is logged, the rest is kept in `lines`."""
     for data in stream:
         line = data.decode(errors="replace").rstrip()
-        if say is not None and is_progress(line):
-            with contextlib.suppress(OSError):  # stderr is closed; the child is to go on
-                say(line)
+        if is_progress(line):
+            _log.info("%s", line)
         elif line:
             lines.append(line)

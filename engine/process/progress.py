@@ -1,14 +1,20 @@
-"""Progress of long work: a bar with rate and time left on a terminal, quiet lines otherwise."""
+"""Progress of long work: a callback, and what a command shows of it on stderr.
+
+A bar with rate and time left on a terminal, quiet lines otherwise.
+"""
 
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+# Is told how many of how many items are done, by one thread, each time that some are.
+Progress = Callable[[int, int], None]
 
 # Seconds between two lines where stderr is not a terminal.
 LINE_INTERVAL = 30.0
@@ -16,67 +22,67 @@ LINE_INTERVAL = 30.0
 _LINE = re.compile(r"\d+/\d+ \w+, ")
 
 
-class Progress(Protocol):
-    """Something that can be told how far the work is."""
-
-    def advance(self, count: int = 1) -> None:
-        """Say that `count` more items are done."""
+def no_progress(done: int, total: int) -> None:
+    """Show nothing."""
 
 
-class _Silent:
-    def advance(self, count: int = 1) -> None:
-        pass
+@contextmanager
+def shown_progress(
+    unit: str = "image", *, quiet: bool = False, interval: float | None = None
+) -> Iterator[Progress]:
+    """Give a callback that shows progress on stderr while the block runs.
+
+    Where a total is followed by another, or fewer are done than before, work of its own has begun.
+
+    interval: seconds between two lines; None for LINE_INTERVAL.
+    """
+    if quiet:
+        yield no_progress
+    elif sys.stderr.isatty():
+        with ExitStack() as bars:
+            yield _Bars(unit, bars).show
+    else:
+        yield _Lines(unit, LINE_INTERVAL if interval is None else interval).show
 
 
-class _Bar:
-    def __init__(self, bar: "tqdm[None]") -> None:
-        self._bar = bar
+class _Bars:
+    def __init__(self, unit: str, bars: ExitStack) -> None:
+        self._unit, self._bars = unit, bars
+        self._bar: tqdm[None] | None = None
 
-    def advance(self, count: int = 1) -> None:
-        self._bar.update(count)
+    def show(self, done: int, total: int) -> None:
+        if self._bar is None or self._bar.total != total or done < self._bar.n:
+            from tqdm import tqdm  # takes longer to import than lines to print
+
+            self._bars.close()
+            bar = tqdm(total=total, unit=self._unit, dynamic_ncols=True, leave=False, smoothing=0.1)
+            self._bar = self._bars.enter_context(bar)
+        self._bar.update(done - self._bar.n)
 
 
 class _Lines:
-    def __init__(self, total: int, unit: str, interval: float) -> None:
-        self._total, self._unit, self._interval = total, unit, interval
-        self._done = 0
+    def __init__(self, unit: str, interval: float) -> None:
+        self._unit, self._interval = unit, interval
+        self._done, self._total = 0, -1
         self._start = self._last = time.monotonic()
 
-    def advance(self, count: int = 1) -> None:
-        self._done += count
+    def show(self, done: int, total: int) -> None:
         now = time.monotonic()
-        if now - self._last < self._interval:
+        if total != self._total or done < self._done:
+            self._total, self._start, self._last = total, now, now
+        self._done = done
+        if now - self._last < self._interval or not done:
             return
         self._last = now
-        rate = self._done / max(now - self._start, 1e-9)
-        left = max(0, self._total - self._done) / rate
+        rate = done / max(now - self._start, 1e-9)
         print(
-            f"{self._done}/{self._total} {self._unit}s, {rate:.1f} {self._unit}s/s, "
-            f"about {left:.0f} s left",
+            f"{done}/{total} {self._unit}s, {rate:.1f} {self._unit}s/s, "
+            f"about {max(0, total - done) / rate:.0f} s left",
             file=sys.stderr,
             flush=True,
         )
 
 
-@contextmanager
-def progress(
-    total: int, unit: str = "image", *, quiet: bool = False, interval: float | None = None
-) -> Iterator[Progress]:
-    """Show the progress of `total` items on stderr while the block runs.
-
-    interval: seconds between two lines; None for LINE_INTERVAL.
-    """
-    if quiet:
-        yield _Silent()
-    elif sys.stderr.isatty():
-        from tqdm import tqdm  # takes longer to import than lines to print
-
-        with tqdm(total=total, unit=unit, dynamic_ncols=True, leave=False, smoothing=0.1) as bar:
-            yield _Bar(bar)
-    else:
-        yield _Lines(total, unit, LINE_INTERVAL if interval is None else interval)
-
-
 def is_progress(line: str) -> bool:
-    """Tell whether a line is one that `progress` prints."""
+    """Tell whether a line is one that `shown_progress` prints."""
     return _LINE.match(line) is not None

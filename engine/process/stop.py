@@ -1,18 +1,22 @@
 """Ctrl-C as a request: what is under way ends, and only then the job."""
 
 import contextlib
+import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_log = logging.getLogger(__name__)
+
 
 @contextmanager
-def stop_request(say: Callable[[str], None]) -> Iterator[threading.Event]:
+def stop_request() -> Iterator[threading.Event]:
     """Give an event that the first Ctrl-C (or SIGTERM) sets; the second one interrupts at once.
 
-    Outside the main thread, where Python delivers no signals, nobody sets it.
+    For a command: it takes over the signals of the process while the block runs. Outside the main
+    thread, where Python delivers no signals, nobody sets the event.
     """
     requested = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -25,7 +29,7 @@ def stop_request(say: Callable[[str], None]) -> Iterator[threading.Event]:
         requested.set()
         # Python forbids a print into the middle of one that the signal has interrupted.
         with contextlib.suppress(RuntimeError):
-            say("stopping: finishing what is under way (again to stop at once)")
+            _log.info("stopping: finishing what is under way (again to stop at once)")
 
     signals = (signal.SIGINT, signal.SIGTERM)
     previous = [signal.signal(number, request) for number in signals]

@@ -1,7 +1,7 @@
-"""A source into a cache: choose the samples and the backbone, then one pass."""
+"""The extraction of a survey: choose the backbone's precision, then one pass."""
 
+import logging
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,117 +9,110 @@ from typing import Any
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone, ModelDescription
 from engine.backbones.store import BackboneRequest, exported_model
-from engine.graphs.session import BATCH_SIZE, available_cores
+from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
 from engine.precision.calibration_set import Images
 from engine.precision.choice import choose_precision
-from engine.process.progress import progress
-from engine.runner.threads import Tally, run_pass
-from engine.sources.open import open_source
-from engine.sources.order import interleave, select
+from engine.process.execution import Execution
+from engine.runner.survey import Survey
+from engine.runner.tally import Tally
+from engine.runner.threads import Target, run_pass
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ExtractOptions:
-    """The options of `python -m engine.extract`; None stands for what is tuned or for all."""
+class FeatureRequest:
+    """Features as a user asks for them.
 
-    source: str
-    cache: str
-    request: BackboneRequest
+    precision: `auto`, `fp32` or `int8`. interpolation: of the resize to the backbone's size.
+    """
+
+    backbone: BackboneRequest
     precision: str = "auto"
     interpolation: str = "bilinear"
-    fraction: float | None = None
-    limit_per_class: int | None = None
-    seed: int = 0
-    batch_size: int | None = None
-    threads: int | None = None
 
 
 @dataclass(frozen=True)
-class ExtractReport:
-    """What an extraction did: the JSON of `docs/`'s contract as `payload`, see `cli.md`."""
+class Extraction:
+    """What an extraction did.
 
+    seconds: of all of it, the survey too. pass_seconds: of the pass over the images alone.
+    """
+
+    survey: Survey
     space: Space
     model: ModelDescription
     precision_reason: str
-    source: str
     tally: Tally
-    samples: int
-    ignored: int
     seconds: float
+    pass_seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """How many new images a second the pass took."""
+        return self.tally.computed / self.pass_seconds
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON object of `--json`."""
         tally = asdict(self.tally)
         stages = {stage: round(tally[stage], 4) for stage in ("read", "decode", "infer", "write")}
+        source = self.survey.payload()
         return {
-            "source": self.source,
+            "source": source.pop("source"),
             "space": self.space.id,
             "backbone": self.model.backbone,
             "precision": self.model.precision,
             "precision_reason": self.precision_reason,
-            "samples": self.samples,
+            **source,
             "computed": self.tally.computed,
             "hits": self.tally.hits,
             "duplicates": self.tally.duplicates,
             "rejected": [{"path": p, "reason": reason} for p, reason in self.tally.rejected],
-            "ignored": self.ignored,
             "seconds": round(self.seconds, 4),
-            "images_per_second": round(self.tally.computed / self.seconds, 3),
+            "images_per_second": round(self.images_per_second, 3),
             "stages": stages,
         }
 
 
-def extract_source(
-    options: ExtractOptions, say: Callable[[str], None], *, quiet: bool
-) -> ExtractReport:
-    """Bring the features of a source's images into a cache.
+def extract(
+    survey: Survey,
+    cache: str | Path,
+    request: FeatureRequest,
+    execution: Execution = Execution(),
+) -> Extraction:
+    """Bring the features of a survey's images into a cache, which is made where there is none.
+
+    The choice of precision and its reason are logged before the pass.
 
     Raises:
         Failure: the source, the backbone or the cache cannot be used, see their modules.
-        Interrupted: at Ctrl-C; finished work is kept.
+        Interrupted: `execution.stop` was set; finished work is kept.
     """
     started = time.perf_counter()
-    with open_source(options.source) as source:
-        samples = select(
-            source.samples,
-            fraction=options.fraction,
-            limit_per_class=options.limit_per_class,
-            seed=options.seed,
-        )
-        if not source.sequential:
-            samples = interleave(samples, options.seed)
-        cache = FeatureCache.create(options.cache)
-        model = exported_model(options.request, say)
-        threads = options.threads or available_cores()
-        images = Images(source, samples, options.interpolation, DECODE_RULE, options.seed, threads)
-        choice = choose_precision(options.precision, model, cache, images, say)
-        say(f"precision {choice.model.description.precision}: {choice.reason}")
-        with progress(len(samples), quiet=quiet) as bar:
-            tally = run_pass(
-                source,
-                samples,
-                choice.space,
-                lambda: Backbone(choice.model),
-                dataset=dataset_name(options.source),
-                interpolation=options.interpolation,
-                batch_size=options.batch_size or BATCH_SIZE,
-                threads=threads,
-                progress=bar,
-                say=say,
-            )
-        return ExtractReport(
-            choice.space,
-            choice.model.description,
-            choice.reason,
-            options.source,
-            tally,
-            len(samples),
-            source.ignored,
-            time.perf_counter() - started,
-        )
-
-
-def dataset_name(source: str) -> str:
-    """Return the name that a source's rows go under in a cache: its absolute path."""
-    return str(Path(source).resolve())
+    store = FeatureCache.create(cache)
+    model = exported_model(request.backbone)
+    images = Images(
+        survey.source,
+        survey.samples,
+        request.interpolation,
+        DECODE_RULE,
+        survey.selection.seed,
+        execution.threads or available_cores(),
+    )
+    choice = choose_precision(request.precision, model, store, images)
+    _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
+    target = Target(choice.space, lambda: Backbone(choice.model), request.interpolation)
+    begun = time.perf_counter()
+    tally = run_pass(survey, target, execution)
+    ended = time.perf_counter()
+    description = choice.model.description
+    return Extraction(
+        survey,
+        choice.space,
+        description,
+        choice.reason,
+        tally,
+        survey.seconds + ended - started,
+        ended - begun,
+    )

@@ -1,6 +1,7 @@
 """Exported backbones are made once, whole or not at all, and kept by what they are."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -38,20 +39,16 @@ def no_export(*_):
     raise AssertionError("exported again")
 
 
-def silent(_):
-    pass
-
-
-def test_a_model_is_exported_once(store, request_tiny, monkeypatch):
-    said = []
-    model = exported_model(request_tiny, said.append)
-    assert len(said) == 1
-    assert "is exported to ONNX, once, to" in said[0]
+def test_a_model_is_exported_once(store, request_tiny, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    model = exported_model(request_tiny)
+    (message,) = caplog.messages
+    assert "is exported to ONNX, once, to" in message
     assert model.path.parent.parent == store
     assert Backbone(model).features(PIXELS).shape == (2, 24)
     monkeypatch.setattr(model_store, "run_in_child", no_export)
-    assert exported_model(request_tiny, said.append) == model
-    assert len(said) == 1
+    assert exported_model(request_tiny) == model
+    assert len(caplog.messages) == 1
     assert [path.name for path in store.iterdir()] == [model.path.parent.name]
     assert sorted(path.name for path in model.path.parent.iterdir()) == ["model.json", "model.onnx"]
 
@@ -59,25 +56,25 @@ def test_a_model_is_exported_once(store, request_tiny, monkeypatch):
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("damage", ["byte", "truncated", "gone"])
 def test_a_damaged_model_is_refused_with_what_to_do(request_tiny, damage):
-    model = exported_model(request_tiny, silent)
+    model = exported_model(request_tiny)
     data = bytearray(model.path.read_bytes())
     data[len(data) // 2] ^= 1
     model.path.write_bytes(data if damage == "byte" else data[:-100])
     if damage == "gone":
         model.path.unlink()
     with pytest.raises(Failure, match="SHA-256; delete its folder and run again"):
-        Backbone(exported_model(request_tiny, silent))
+        Backbone(exported_model(request_tiny))
     shutil.rmtree(model.path.parent)
-    Backbone(exported_model(request_tiny, silent))
+    Backbone(exported_model(request_tiny))
 
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("record", [None, b"", b"[]", b"{}", b"\xff", b'{"sha256": "x"}'])
 def test_a_damaged_record_is_refused_with_what_to_do(request_tiny, record):
-    path = exported_model(request_tiny, silent).path.with_name("model.json")
+    path = exported_model(request_tiny).path.with_name("model.json")
     path.unlink() if record is None else path.write_bytes(record)
     with pytest.raises(Failure, match=r"model\.json is damaged; delete its folder and run again"):
-        exported_model(request_tiny, silent)
+        exported_model(request_tiny)
 
 
 def test_two_exports_at_once_leave_one_model(store, request_tiny, monkeypatch):
@@ -93,7 +90,7 @@ def test_two_exports_at_once_leave_one_model(store, request_tiny, monkeypatch):
     monkeypatch.setattr(model_store, "run_in_child", export_together)
     models = []
     threads = [
-        threading.Thread(target=lambda: models.append(exported_model(request_tiny, silent)))
+        threading.Thread(target=lambda: models.append(exported_model(request_tiny)))
         for _ in range(2)
     ]
     for thread in threads:
@@ -121,7 +118,7 @@ SLOW_EXPORT = """
 import sys, time
 from pathlib import Path
 import engine.exporters.backbone
-def begin(request, path, **_):
+def begin(request, path, _):
     path.write_bytes(b"half a model")
     time.sleep(60)
 engine.exporters.backbone.export_backbone = begin
@@ -171,7 +168,7 @@ def test_what_ends_in_mid_export_leaves_nothing_that_counts(
     else:
         assert [path.name[:5] for path in left] == [".new-"]
     request = backbone_request(str(tiny_backbone), "imagenet", None, "tf")
-    Backbone(exported_model(request, silent))
+    Backbone(exported_model(request))
 
 
 def test_what_was_left_long_ago_is_removed_and_what_is_under_way_is_not(store, request_tiny):
@@ -180,7 +177,7 @@ def test_what_was_left_long_ago_is_removed_and_what_is_under_way_is_not(store, r
         (store / name / "made" / "model.onnx").write_bytes(b"half")
         then = time.time() - age
         os.utime(store / name, (then, then))
-    model = exported_model(request_tiny, silent)
+    model = exported_model(request_tiny)
     assert {path.name for path in store.iterdir()} == {".new-young", model.path.parent.name}
 
 
@@ -269,7 +266,7 @@ def test_the_exports_own_line_and_exit_code_come_through(
 ):
     finished(monkeypatch, code, stderr)
     with pytest.raises(kind, match=message) as caught:
-        exported_model(request_tiny, silent)
+        exported_model(request_tiny)
     assert type(caught.value) is kind
     assert list(store.iterdir()) == []
 
@@ -295,7 +292,7 @@ def test_the_request_of_a_file_says_no_weights(tiny_backbone):
 
 @pytest.mark.usefixtures("store")
 def test_the_record_holds_the_description_and_its_hash(request_tiny):
-    model = exported_model(request_tiny, silent)
+    model = exported_model(request_tiny)
     record = json.loads(model.path.with_name("model.json").read_text())
     assert record["sha256"] == model.sha256
     assert record["backbone"] == "onnx"

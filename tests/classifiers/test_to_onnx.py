@@ -48,7 +48,7 @@ def test_the_file_says_what_the_head_says(trained, tmp_path, capsys):
         ["N", 2],
     )
     space = FeatureCache.open(trained.cache).space()
-    rows = space.rows()
+    rows = space.table()
     pixels = [
         decode((trained.pictures / row.path).read_bytes(), (32, 32), "bilinear") for row in rows
     ]
@@ -68,7 +68,7 @@ def test_the_file_says_what_the_head_says(trained, tmp_path, capsys):
 
 def test_tensors_of_the_network_with_the_names_of_the_head_are_renamed(trained, tmp_path):
     head = load_head(trained.head)
-    model = backbone_of(head, trained.head, None, None, print)
+    model = backbone_of(head, trained.head, None, None)
     network = onnx.load(model.path)
     flatten = network.graph.node[-1]
     before = flatten.input[0]
@@ -88,7 +88,7 @@ def test_tensors_of_the_network_with_the_names_of_the_head_are_renamed(trained, 
 def test_a_quantized_backbone_takes_a_head_too(trained, tmp_path):
     """A QDQ pair before the output, as static quantization leaves it."""
     head = load_head(trained.head)
-    model = backbone_of(head, trained.head, None, None, print)
+    model = backbone_of(head, trained.head, None, None)
     network = onnx.load(model.path)
     network.graph.node[-1].output[0] = "exact"
     network.graph.initializer.extend(
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_leaves_what_was_there(trained, tmp_path, capsys)
     assert code == 2
     assert "give --head too" in capsys.readouterr().err
     head = load_head(trained.head)
-    model = backbone_of(head, trained.head, None, None, print)
+    model = backbone_of(head, trained.head, None, None)
     (tmp_path / "model.onnx").write_bytes(b"damaged")
     (tmp_path / "out.onnx").write_text("earlier")
     with pytest.raises(Failure, match="does not match its recorded SHA-256"):

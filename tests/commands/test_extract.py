@@ -24,7 +24,16 @@ from engine.runner import extract as extraction
 
 KEYS = [
     *("source", "space", "backbone", "precision", "precision_reason", "samples", "computed"),
-    *("hits", "duplicates", "rejected", "ignored", "seconds", "images_per_second", "stages"),
+    *(
+        "classes",
+        "hits",
+        "duplicates",
+        "rejected",
+        "ignored",
+        "seconds",
+        "images_per_second",
+        "stages",
+    ),
 ]
 
 
@@ -51,7 +60,7 @@ def features_of(cache, space_id=None):
     """Return path -> feature of each cached row of a space."""
     spaces = {space.id: space for space in FeatureCache.open(cache).spaces()}
     space = spaces[space_id] if space_id else next(iter(spaces.values()))
-    rows = [row for row in space.rows() if row.status == "cached"]
+    rows = [row for row in space.table() if row.status == "cached"]
     digests = np.frombuffer(b"".join(row.digest for row in rows), np.uint8).reshape(-1, 32)
     return dict(zip((row.path for row in rows), space.index().read(digests), strict=True))
 
@@ -99,7 +108,7 @@ def test_names_labels_and_duplicates_compute_nothing_and_changed_bytes_that_one(
     shutil.copy(pictures / "spots" / "2.jpg", pictures / "spots" / "copy.jpg")
     assert counts(run(pictures)) == (0, 24, 1, 0)
     labels = {
-        row.path: row.label for row in FeatureCache.open(tmp_path / "cache").spaces()[0].rows()
+        row.path: row.label for row in FeatureCache.open(tmp_path / "cache").spaces()[0].table()
     }
     assert labels["stripes/moved.jpg"] == "stripes"
     assert "spots/0.jpg" not in labels
@@ -189,8 +198,8 @@ def test_a_cache_stopped_half_way_is_a_fair_sample(tmp_path, tiny_backbone, monk
     folder = write_pictures(tmp_path / "p", 20)
     orders = []
 
-    def seen(_, samples, *__, **___):
-        orders.append(samples)
+    def seen(survey, *_):
+        orders.append(survey.samples)
         raise Interrupted("seen")
 
     monkeypatch.setattr(extraction, "run_pass", seen)
@@ -271,8 +280,8 @@ SLOW = """
 import sys, time
 from engine.backbones import backbone
 from engine import extract
-from engine.runner import threads as pipeline
-pipeline.PART_SECONDS = 0.2
+from engine.runner import step
+step.PART_SECONDS = 0.2
 features = backbone.Backbone.features
 def slow(self, pixels):
     time.sleep(0.03)

@@ -24,7 +24,7 @@ from trained_samples import train
 from cache.commandline.printable import printable
 from cache.store import FeatureCache, space_id
 from engine.classifiers.classify import Group, Prediction
-from engine.classifiers.output import write_csv, write_json, write_text
+from engine.classifiers.output import Outcome, csv_lines, json_lines, text_lines
 from engine.classifiers.text_columns import display_width, fitted
 from engine.heads.head import load_head
 from engine.predict import main
@@ -59,7 +59,7 @@ def test_the_json_is_the_contract_and_says_what_head_and_cache_say(trained, caps
     result = run_json(capsys, trained.pictures, "--head", trained.head)
     head = load_head(trained.head)
     space = FeatureCache.open(trained.cache).space()
-    rows = {row.path: row.digest for row in space.rows()}
+    rows = {row.path: row.digest for row in space.table()}
     assert [entry["path"] for entry in result] == [f"{trained.pictures}/{p}" for p in sorted(rows)]
     for entry in result:
         assert list(entry) == ["path", "label", "probabilities"]
@@ -151,14 +151,11 @@ def test_lines_are_aligned_and_safe(trained, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("columns", [40, 70, 200])
-def test_on_a_terminal_lines_fit_its_width(capsys, monkeypatch, columns):
-    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    monkeypatch.setenv("COLUMNS", str(columns))
+def test_on_a_terminal_lines_fit_its_width(columns):
     paths = [f"a/very/long/folder/{'x' * n}寿司/{n}.jpg" for n in range(1, 60, 7)]
     found = (Prediction(path, np.array([0.25, 0.75], np.float32)) for path in paths)
-    outcome = write_text([Group(paths, found)], ["cat", "a dog"])
-    assert (outcome.predicted, outcome.failed) == (len(paths), 0)
-    for line, path in zip(capsys.readouterr().out.splitlines(), paths, strict=True):
+    lines = "".join(text_lines([Group(paths, found)], ["cat", "a dog"], columns)).splitlines()
+    for line, path in zip(lines, paths, strict=True):
         assert display_width(line) <= columns
         assert line.endswith("  a dog  0.7500")
         assert line.startswith(path[:3])
@@ -174,16 +171,17 @@ def test_any_text_is_fitted(text, width):
         assert made.rstrip(" ") == text.rstrip(" ")
 
 
-def test_csv_reads_back_and_holds_no_formula(capsys):
+def test_csv_reads_back_and_holds_no_formula():
     classes = ["=cmd|' /C calc'!A0", 'a "quoted", label']
     predictions = [
         Prediction("=1+1.jpg", np.array([0.75, 0.25], np.float32)),
         Prediction('b,"c"\n.jpg', np.array([0.25, 0.75], np.float32)),
         Prediction("-x.jpg", None, "the file is empty"),
     ]
-    outcome = write_csv([Group([p.path for p in predictions], iter(predictions))], classes)
+    outcome = Outcome()
+    groups = outcome.counted([Group([p.path for p in predictions], iter(predictions))])
+    out = "".join(csv_lines(groups, classes))
     assert (outcome.predicted, outcome.failed) == (2, 1)
-    out = capsys.readouterr().out
     assert out.startswith("\ufeffpath,label,probability,error")
     rows = list(csv.DictReader(io.StringIO(out[1:], newline=""), strict=True))
     assert [row["path"] for row in rows] == ["./=1+1.jpg", 'b,"c"\n.jpg', "./-x.jpg"]
@@ -197,18 +195,15 @@ _NAMES = st.text(min_size=1, max_size=20)
 
 @FUZZ
 @given(st.lists(_NAMES, max_size=5), st.lists(_NAMES, min_size=2, max_size=4, unique=True))
-def test_any_names_come_through_json_and_csv(capsys, paths, classes):
+def test_any_names_come_through_json_and_csv(paths, classes):
     def groups():
         share = np.full(len(classes), 1 / len(classes), np.float32)
         return [Group(paths, (Prediction(path, share) for path in paths))]
 
-    capsys.readouterr()
-    write_json(groups(), classes)
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads("".join(json_lines(groups(), classes)))
     assert [entry["path"] for entry in result] == paths
     assert all(list(entry["probabilities"]) == classes for entry in result)
-    write_csv(groups(), classes)
-    rows = list(csv.reader(io.StringIO(capsys.readouterr().out[1:], newline="")))
+    rows = list(csv.reader(io.StringIO("".join(csv_lines(groups(), classes))[1:], newline="")))
     assert len(rows) == len(paths) + 1
     assert not any(cell[:1] in {"=", "+", "-", "@", "\t", "\r"} for row in rows for cell in row)
 

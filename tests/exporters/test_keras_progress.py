@@ -1,5 +1,6 @@
 """What Keras prints of a download, shown as progress: Keras' own code, over a local server."""
 
+import logging
 import threading
 from contextlib import redirect_stdout
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -7,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.exporters import keras_progress as keras_downloads
-from engine.exporters.keras_progress import shown_downloads
-from engine.process.progress import is_progress
+from engine.exporters.keras_progress import KerasOutput
 
 _SIZE = 12_000_000
 
@@ -36,43 +35,39 @@ def address():
         thread.join()
 
 
-@pytest.mark.parametrize("quiet", [False, True])
-def test_a_download_by_keras_is_lines_of_progress(address, tmp_path, capsys, monkeypatch, quiet):
+def test_a_download_by_keras_is_progress(address, tmp_path, capsys, monkeypatch, caplog):
     from engine.exporters.keras import _keras
 
-    monkeypatch.setattr(keras_downloads, "_INTERVAL", 0.0)
+    caplog.set_level(logging.INFO)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     keras = _keras()
-    with shown_downloads(quiet=quiet) as shown, redirect_stdout(shown):
+    told = []
+    with redirect_stdout(KerasOutput(lambda *counts: told.append(counts))):
         for name in ("one.h5", "two.h5"):
             got = keras.utils.get_file(name, f"{address}/{name}", cache_dir=tmp_path)
             assert Path(got).stat().st_size == _SIZE
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    if quiet:
-        assert lines == []
-        return
-    counts = [line.split(",")[0] for line in lines if is_progress(line)]
-    assert counts[-1] == "12/12 megabytes"
-    assert counts.count("12/12 megabytes") == 2  # the second file has a bar of its own
-    assert [line for line in lines if f"{address}/two.h5" in line]
+    assert capsys.readouterr() == ("", "")
+    assert told[-1] == (12, 12)
+    assert {total for _, total in told} == {12}
+    assert told.index((12, 12)) < len(told) - 1  # the second file begins anew
+    assert [line for line in caplog.messages if f"{address}/two.h5" in line]
 
 
-def test_counts_in_colours_are_told_from_other_text(capsys, monkeypatch):
-    monkeypatch.setattr(keras_downloads, "_INTERVAL", 0.0)
-    with shown_downloads(quiet=False) as shown:
-        for text in (
-            "Downloading data from https://example.org/v1/2 files\n",
-            "\n\x1b[1m        0/553467096\x1b[0m \x1b[37m----\x1b[0m \x1b[1m0s\x1b[0m 0s/step",
-            "\n\x1b[1m 41000000/553467096\x1b[0m \x1b[32m-\x1b[0m \x1b[1m9s\x1b[0m 1us/step",
-            "\b\b\b\b\r\x1b[1m 41000001/553467096\x1b[0m \x1b[32m-\x1b[0m 9s 1us/step",
-            "\n41000000/Unknown 3s",
-        ):
-            assert shown.write(text) == len(text)
-            shown.flush()
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "Downloading data from https://example.org/v1/2 files"
-    assert [line for line in lines if is_progress(line)] == [lines[1]]
-    assert lines[1].startswith("41/553 megabytes, ")
-    assert len(lines) == 4
+def test_counts_in_colours_are_told_from_other_text(caplog):
+    caplog.set_level(logging.INFO)
+    told = []
+    output = KerasOutput(lambda *counts: told.append(counts))
+    for text in (
+        "Downloading data from https://example.org/v1/2 files\n",
+        "\n\x1b[1m        0/553467096\x1b[0m \x1b[37m----\x1b[0m \x1b[1m0s\x1b[0m 0s/step",
+        "\n\x1b[1m 41000000/553467096\x1b[0m \x1b[32m-\x1b[0m \x1b[1m9s\x1b[0m 1us/step",
+        "\b\b\b\b\r\x1b[1m 41000001/553467096\x1b[0m \x1b[32m-\x1b[0m 9s 1us/step",
+        "\n41000000/Unknown 3s",
+    ):
+        assert output.write(text) == len(text)
+        output.flush()
+    assert told == [(0, 553), (41, 553), (41, 553)]
+    assert caplog.messages == [
+        "Downloading data from https://example.org/v1/2 files",
+        "41000000/Unknown 3s",
+    ]

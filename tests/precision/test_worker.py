@@ -21,7 +21,7 @@ from engine.process.digests import file_sha256
 
 @pytest.fixture(scope="module")
 def fp32(tiny_backbone):
-    return exported_model(backbone_request(str(tiny_backbone), "imagenet", None, "torch"), print)
+    return exported_model(backbone_request(str(tiny_backbone), "imagenet", None, "torch"))
 
 
 @pytest.fixture(scope="module")

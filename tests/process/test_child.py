@@ -1,5 +1,6 @@
 """A command run in a process of its own: its result, its failures in its own words."""
 
+import logging
 import os
 import sys
 
@@ -46,8 +47,8 @@ def command(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
 
 
-def run(kind, say=None):
-    return run_in_child("command", [kind], "the work", say)
+def run(kind):
+    return run_in_child("command", [kind], "the work")
 
 
 def test_its_json_is_returned():
@@ -56,12 +57,12 @@ def test_its_json_is_returned():
     )
 
 
-def test_of_what_it_says_the_progress_is_passed_on(capfd):
-    said = []
-    assert b'"quiet": false' in run("well", said.append)
-    assert said == ["12/34 images, 5.0 images/s, about 4 s left"]
+def test_of_what_it_says_the_progress_is_logged(capfd, caplog):
+    caplog.set_level(logging.INFO)
+    assert b'"quiet": false' in run("well")
+    assert caplog.messages == ["12/34 images, 5.0 images/s, about 4 s left"]
     with pytest.raises(Failure, match="was asked to fail"):
-        run("failure", said.append)
+        run("failure")
     assert capfd.readouterr().err == ""
 
 

@@ -38,7 +38,7 @@ def quantized(photographs, tmp_path, monkeypatch):
 
     def made(*request):
         monkeypatch.setattr(engine.precision.calibration_set, "HELD_OUT", HELD_OUT)
-        model = exported_model(backbone_request(*request), print)
+        model = exported_model(backbone_request(*request))
         with open_source(photographs / ARCHIVE) as source:
             samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
             images = Images(source, samples, "bilinear", DECODE_RULE, 0, 2)

@@ -10,8 +10,12 @@ import pytest
 
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
+from engine.process.execution import Execution
+from engine.runner import step
 from engine.runner import threads as pipeline
-from engine.runner.threads import run_pass
+from engine.runner.step import NOT_FINITE
+from engine.runner.survey import Selection, Survey
+from engine.runner.threads import Target, run_pass
 from engine.sources.base import Sample, Source, Unreadable
 from engine.sources.load import Loader
 
@@ -91,36 +95,23 @@ def decode_numbers(monkeypatch):
     monkeypatch.setattr(loading, "decode", decode)
 
 
-class Counted:
-    def __init__(self):
-        self.done = 0
-
-    def advance(self, count=1):
-        self.done += count
+def surveyed(source):
+    return Survey("numbers", "numbers", source, source.samples, Selection(), 0.0)
 
 
-def run(source, space, backbone=None, *, batch_size=4, threads=2, say=lambda _: None):
-    bar = Counted()
-    backbone = backbone or Sums()
-    tally = run_pass(
-        source,
-        source.samples,
-        space,
-        lambda: backbone,
-        dataset="numbers",
-        interpolation="bilinear",
-        batch_size=batch_size,
-        threads=threads,
-        progress=bar,
-        say=say,
-    )
-    assert bar.done == len(source.samples)
+def run(source, space, backbone=None, *, batch_size=4, threads=2, stop=None):
+    told = []
+    target = Target(space, lambda: backbone or Sums(), "bilinear")
+    execution = Execution(batch_size, threads, lambda *counts: told.append(counts), stop)
+    tally = run_pass(surveyed(source), target, execution)
+    assert told[-1] == (len(source.samples), len(source.samples))
+    assert told == sorted(told)
     return tally
 
 
 def features_of(space):
     """Return path -> feature of each cached row."""
-    rows = [row for row in space.rows() if row.status == "cached"]
+    rows = [row for row in space.table() if row.status == "cached"]
     digests = np.frombuffer(b"".join(row.digest for row in rows), np.uint8).reshape(-1, 32)
     features = space.index().read(digests)
     return {row.path: vector.tolist() for row, vector in zip(rows, features, strict=True)}
@@ -142,7 +133,7 @@ def test_each_sample_ends_in_one_way(space, batch_size, threads, sequential):
     assert [reason for _, reason in tally.rejected] == ["cannot be read", "too large", "too large"]
     assert tally.done == len(numbers)
     assert_right(space)
-    rows = {row.path: row for row in space.rows()}
+    rows = {row.path: row for row in space.table()}
     assert list(rows) == [sample.path for sample in source.samples]
     assert {path for path, row in rows.items() if row.status == "rejected"} == {
         path for path, _ in tally.rejected
@@ -168,11 +159,7 @@ def test_a_second_pass_loads_no_backbone(space):
         raise AssertionError("loaded")
 
     source = Numbers([*range(10), 3])
-    tally = run_pass(
-        source, source.samples, space, load,
-        dataset="numbers", interpolation="bilinear", batch_size=4, threads=2,
-        progress=Counted(), say=lambda _: None,
-    )  # fmt: skip
+    tally = run_pass(surveyed(source), Target(space, load, "bilinear"), Execution(4, 2))
     assert (tally.computed, tally.hits, tally.duplicates) == (0, 10, 1)
 
 
@@ -201,7 +188,7 @@ def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size,
 
 
 def test_features_go_to_disk_part_by_part(space, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_BYTES", 10 * 8)
+    monkeypatch.setattr(step, "PART_BYTES", 10 * 8)
     run(Numbers(range(95)), space, batch_size=5)
     sizes = sorted(len(part.digests) for part in space.parts())
     assert sizes == [5, *[10] * 9]
@@ -209,15 +196,15 @@ def test_features_go_to_disk_part_by_part(space, monkeypatch):
 
 
 def test_features_go_to_disk_after_some_time_too(space, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_SECONDS", 0.05)
+    monkeypatch.setattr(step, "PART_SECONDS", 0.05)
     run(Numbers(range(40)), space, Sums(wait=0.03), batch_size=2, threads=1)
     assert len(space.parts()) >= 4
 
 
 def test_no_row_is_durable_before_its_feature(space, monkeypatch):
     """Each write of rows finds in the cache the features of all rows that say cached."""
-    monkeypatch.setattr(pipeline, "PART_BYTES", 8 * 8)
-    from cache.segments import DatasetWriter
+    monkeypatch.setattr(step, "PART_BYTES", 8 * 8)
+    from cache.dataset import DatasetWriter
 
     append = DatasetWriter.append
     calls = []
@@ -237,27 +224,14 @@ def test_no_row_is_durable_before_its_feature(space, monkeypatch):
     assert len(calls) > 5
 
 
-def test_a_stop_finishes_what_is_under_way_and_the_next_pass_goes_on(space, monkeypatch):
-    stops = []
-
-    class Request:
-        def __init__(self, _):
-            self.event = threading.Event()
-            stops.append(self.event)
-
-        def __enter__(self):
-            return self.event
-
-        def __exit__(self, *_):
-            pass
-
-    monkeypatch.setattr(pipeline, "stop_request", Request)
+def test_a_stop_finishes_what_is_under_way_and_the_next_pass_goes_on(space):
+    stop = threading.Event()
     source = Numbers(range(200))
     with pytest.raises(Interrupted, match=r"stopped; (\d+) of 200 images are done and kept, run"):
-        run(source, space, Sums(on_run=lambda number: number == 5 and stops[0].set()))
+        run(source, space, Sums(on_run=lambda number: number == 5 and stop.set()), stop=stop)
     kept = len(space.index())
     assert 5 * 4 <= kept <= 60
-    assert len(space.rows()) == kept
+    assert len(space.table()) == kept
     assert_right(space)
     tally = run(source, space)
     assert (tally.hits, tally.computed) == (kept, 200 - kept)
@@ -281,7 +255,7 @@ def test_a_source_that_vanishes_fails_and_keeps_what_is_done(space, tmp_path):
     ) as caught:
         run(source, space, pull)
     assert caught.value.exit_code == 1
-    rows = space.rows()
+    rows = space.table()
     assert 16 <= len(rows) < 200
     assert {row.status for row in rows} == {"cached"}
     place.mkdir()
@@ -297,7 +271,7 @@ def test_one_file_that_vanishes_is_rejected_and_the_rest_goes_on(space):
 
 
 def test_an_error_of_the_cache_ends_the_pass_and_keeps_finished_parts(space, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_BYTES", 10 * 8)
+    monkeypatch.setattr(step, "PART_BYTES", 10 * 8)
     from cache.space import Space
 
     append = Space.append
@@ -357,3 +331,26 @@ def test_a_stop_leaves_what_is_decoded_ahead():
         stop.set()
         assert list(loaded) == []
     assert got == source.samples[:2]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+def test_a_feature_that_is_not_finite_is_none_and_its_image_is_rejected(space, batch_size):
+    class Divides(Sums):
+        def features(self, pixels):
+            features = super().features(pixels)
+            features[features[:, 0] == 7, 1] = np.nan
+            features[features[:, 0] == 9] = -np.inf
+            return features
+
+    numbers = [1, 7, 2, 7, 9, 3, 7, *range(20, 30)]
+    tally = run(Numbers(numbers), space, Divides(), batch_size=batch_size)
+    assert (tally.computed, tally.hits, tally.duplicates) == (13, 0, 0)
+    assert sorted(tally.rejected) == [
+        (f"c/{place}/{number}", NOT_FINITE)
+        for place, number in enumerate(numbers)
+        if number in (7, 9)
+    ]
+    assert len(space.index()) == 13
+    assert_right(space)
+    again = run(Numbers(numbers), space, Divides(), batch_size=batch_size)
+    assert (again.computed, again.hits, len(again.rejected)) == (0, 13, 4)
