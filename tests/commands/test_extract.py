@@ -23,17 +23,9 @@ from engine.images.resize import resize
 from engine.runner import extract as extraction
 
 KEYS = [
-    *("source", "space", "backbone", "precision", "precision_reason", "samples", "computed"),
-    *(
-        "classes",
-        "hits",
-        "duplicates",
-        "rejected",
-        "ignored",
-        "seconds",
-        "images_per_second",
-        "stages",
-    ),
+    *("source", "space", "backbone", "precision", "precision_reason", "classes", "samples"),
+    *("ignored", "computed", "hits", "duplicates", "rejected"),
+    *("seconds", "images_per_second", "stages"),
 ]
 
 
