@@ -13,7 +13,7 @@ from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
 from engine.precision.cached_model import int8_description
 from engine.precision.calibration_set import Images
-from engine.precision.int8_making import TooFewImages, make_int8
+from engine.precision.choice import TooFewImages, make_int8
 from engine.sources.open import open_source
 
 _log = logging.getLogger(__name__)
@@ -46,14 +46,14 @@ def export_int8(
             opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
         )
         try:
-            made = make_int8(model, images, Path(folder))
+            candidate = make_int8(model, images, Path(folder))
         except TooFewImages as few:
             raise Failure(f"{few}; {source} has fewer") from few
-        _log.info("%s", made.quantized.parity.summary())
-        description = int8_description(model.description, made.quantized)
-        chosen = ModelFile(made.file, made.quantized.sha256, description)
-        if made.objections and not wanted:
-            _log.info("fp32, for int8 was measured and left: %s", "; ".join(made.objections))
+        _log.info("%s", candidate.quantized.parity.summary())
+        description = int8_description(model.description, candidate.quantized)
+        chosen = ModelFile(candidate.file, candidate.quantized.sha256, description)
+        if candidate.objections and not wanted:
+            _log.info("fp32, for int8 was measured and left: %s", "; ".join(candidate.objections))
             chosen = model
         with temporary(path.parent) as unfinished:
             shutil.copyfile(chosen.path, unfinished)

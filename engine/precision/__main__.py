@@ -1,4 +1,4 @@
-"""An exported fp32 backbone and some pixels -> its int8 form, with the measured parity.
+"""Private: an exported fp32 backbone and some pixels -> its int8 form, with the measured parity.
 
 python -m engine.precision FP32.onnx --pixels FILE.npz --out INT8.onnx
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precis
 def _quantize(arguments: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
-    from engine.precision.quantization_pixels import read_pixels
+    from engine.precision.handover import read_pixels
     from engine.precision.worker import quantize_file
 
     pixels = read_pixels(Path(arguments.pixels))

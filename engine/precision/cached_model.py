@@ -8,16 +8,14 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cache.failures import Failure
 from cache.files import publish, temporary
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbones.backbone import ModelDescription, ModelFile, feature_space
-
-if TYPE_CHECKING:  # it imports onnx, which a cache that has its model does without
-    from engine.precision.worker import Quantized
+from engine.precision.handover import Quantized
 
 MODEL_NAME = "model.onnx"
 
@@ -27,7 +25,7 @@ _REMEDY = (
 )
 
 
-def int8_description(fp32: ModelDescription, quantized: "Quantized") -> ModelDescription:
+def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescription:
     """Return what an int8 model says about itself."""
     return replace(
         fp32,
@@ -39,7 +37,7 @@ def int8_description(fp32: ModelDescription, quantized: "Quantized") -> ModelDes
 def keep_int8_model(
     cache: FeatureCache,
     fp32: ModelFile,
-    quantized: "Quantized",
+    quantized: Quantized,
     file: Path,
     identity: Mapping[str, Any],
 ) -> tuple[ModelFile, Space]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.precision.quantization_pixels import QuantizationPixels
+from engine.precision.handover import CalibrationPixels
 from engine.sources.load import Loader, none_cached
 from engine.sources.open import Sample, Source
 from engine.sources.order import interleave
@@ -42,7 +42,7 @@ class Images:
         return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
 
 
-def calibration_pixels(images: Images, size: tuple[int, int]) -> QuantizationPixels | None:
+def calibration_pixels(images: Images, size: tuple[int, int]) -> CalibrationPixels | None:
     """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
 
     The same images, seed and decoding give the same pixels, in whatever order the samples are.
@@ -62,12 +62,12 @@ def calibration_pixels(images: Images, size: tuple[int, int]) -> QuantizationPix
             if item.pixels is not None
         }
     distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
-    kept = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
-    if len(kept) < LEAST:
+    items = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
+    if len(items) < LEAST:
         return None
-    pixels = np.stack([item.pixels for item in kept if item.pixels is not None])
-    labels = [item.sample.label for item in kept]
+    pixels = np.stack([item.pixels for item in items if item.pixels is not None])
+    labels = [item.sample.label for item in items]
     codes = {label: n for n, label in enumerate(sorted({x for x in labels if x is not None}))}
     numbers = np.array([-1 if label is None else codes[label] for label in labels])
-    calibrated = min(CALIBRATION, len(kept) // 2)
-    return QuantizationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])
+    calibrated = min(CALIBRATION, len(items) // 2)
+    return CalibrationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])

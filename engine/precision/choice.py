@@ -11,7 +11,9 @@ from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import ModelFile, feature_space
 from engine.precision.cached_model import int8_model, int8_spaces, keep_int8_model
-from engine.precision.calibration_set import LEAST, Images
+from engine.precision.calibration_set import LEAST, Images, calibration_pixels
+from engine.precision.handover import Quantized, quantize_in_child
+from engine.precision.verdict import objections_to
 
 _log = logging.getLogger(__name__)
 
@@ -20,6 +22,10 @@ MIN_IMAGES = 512
 
 # The note on an fp32 space that auto has decided for.
 _NOTE = "precision"
+
+# Ways to come to a model and a space: the exported file; the same, as the cache's features were
+# computed; the cache's own int8 model; or one to be made and measured.
+_EXPORTED, _CONTINUED, _CACHED, _MEASURED = "exported", "continued", "cached", "measured"
 
 
 @dataclass(frozen=True)
@@ -41,54 +47,76 @@ def choose_precision(asked: str, model: ModelFile, cache: FeatureCache, images: 
         Failure: there are too few images to calibrate on, or the cache's int8 model is of no use.
         UsageFailure: fp32 was asked of a file that is int8.
     """
+    if asked == "fp32" and model.description.precision == "int8":
+        raise UsageFailure("the backbone's file is int8; give its fp32 file, or another precision")
     description = feature_space(model.description, **images.identity)
-    if model.description.precision == "int8":
-        if asked == "fp32":
-            raise UsageFailure("--precision fp32: the backbone's file is int8; give its fp32 file")
-        return Choice(model, _space(cache, description), "the backbone's file is int8")
-    if asked == "fp32":
-        return Choice(model, _space(cache, description), "asked for")
-    known = list(int8_spaces(cache, description))
-    if known:
-        # A merged cache may have several: the one with the most features goes on.
-        space = known[0] if len(known) == 1 else max(known, key=lambda each: len(each.index()))
-        return Choice(int8_model(space), space, _known_parity(space))
-    if asked == "auto":
-        for space in cache.spaces():
-            if dict(space.description) == description:
-                note = space.notes().get(_NOTE, {}).get("reason", "the cache has fp32 features")
-                return Choice(model, space, str(note))
-        if len(images.samples) < MIN_IMAGES:
-            reason = f"int8 pays from {MIN_IMAGES} images on"
-            return Choice(model, _space(cache, description), reason)
-    return _measured(asked, model, cache, images)
+    fp32 = next((space for space in cache.spaces() if space.description == description), None)
+    int8 = _fullest(list(int8_spaces(cache, description)))
+    way, reason = _way(asked, model, (fp32, int8), len(images.samples))
+    if way == _CACHED and int8 is not None:
+        return Choice(int8_model(int8), int8, _noted(int8, "parity", "summary") or reason)
+    if way == _CONTINUED and fp32 is not None:
+        return Choice(model, fp32, _noted(fp32, _NOTE, "reason") or reason)
+    if way == _MEASURED:
+        return _measured(asked, model, cache, images)
+    return Choice(model, _space(cache, description), reason)
+
+
+def _way(
+    asked: str, model: ModelFile, spaces: tuple[Space | None, Space | None], images: int
+) -> tuple[str, str]:
+    """Return the way to a model, and why: the first rule of this table that applies.
+
+    asked: the precision. spaces: the cache's fp32 and int8 ones of the same features, where it has
+    them. images: how many there are.
+    """
+    fp32, int8 = spaces
+    rules = (
+        (model.description.precision == "int8", _EXPORTED, "the backbone's file is int8"),
+        (asked == "fp32", _EXPORTED, "asked for"),
+        (int8 is not None, _CACHED, "the cache has int8 features"),
+        (asked == "int8", _MEASURED, "asked for"),
+        (fp32 is not None, _CONTINUED, "the cache has fp32 features"),
+        (images < MIN_IMAGES, _EXPORTED, f"int8 pays from {MIN_IMAGES} images on"),
+        (True, _MEASURED, "its parity decides"),
+    )
+    return next((way, reason) for applies, way, reason in rules if applies)
+
+
+def _fullest(spaces: list[Space]) -> Space | None:
+    """Return the space with the most features; a merged cache may have several."""
+    if len(spaces) > 1:
+        return max(spaces, key=lambda space: len(space.index()))
+    return spaces[0] if spaces else None
+
+
+def _noted(space: Space, note: str, entry: str) -> str:
+    """Return an entry of a space's note; empty where it has none."""
+    return str(space.notes().get(note, {}).get(entry, ""))
 
 
 def _measured(asked: str, model: ModelFile, cache: FeatureCache, images: Images) -> Choice:
     """Make the int8 model, and take it if it was asked for or if it pays and holds."""
-    from engine.precision.int8_making import (  # imports onnx, which little else needs
-        TooFewImages,
-        make_int8,
-    )
-
     fp32 = feature_space(model.description, **images.identity)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            made = make_int8(model, images, Path(folder))
+            candidate = make_int8(model, images, Path(folder))
         except TooFewImages as few:
             if asked == "int8":
-                raise Failure(f"{few}; add some, or give --precision fp32") from few
+                raise Failure(f"{few}; add some, or choose fp32") from few
             reason = f"fewer than {LEAST} different images to calibrate int8 on"
             return Choice(model, _space(cache, fp32), reason)
-        objections = "; ".join(made.objections)
+        objections = "; ".join(candidate.objections)
         if asked == "int8" or not objections:
-            kept, space = keep_int8_model(cache, model, made.quantized, made.file, images.identity)
+            int8, space = keep_int8_model(
+                cache, model, candidate.quantized, candidate.file, images.identity
+            )
             if objections:
                 _log.info("note: auto would not have chosen int8: %s", objections)
-            return Choice(kept, space, made.quantized.parity.summary())
+            return Choice(int8, space, candidate.quantized.parity.summary())
     space = _space(cache, fp32)
     reason = f"int8 was measured and left: {objections}"
-    space.write_note(_NOTE, {**made.quantized.payload(), "reason": reason, "summary": reason})
+    space.write_note(_NOTE, {**candidate.quantized.payload(), "reason": reason, "summary": reason})
     return Choice(model, space, reason)
 
 
@@ -96,5 +124,34 @@ def _space(cache: FeatureCache, description: Mapping[str, Any]) -> Space:
     return cache.add_space(description, int(description["features"]))
 
 
-def _known_parity(space: Space) -> str:
-    return str(space.notes().get("parity", {}).get("summary", "the cache has int8 features"))
+class TooFewImages(Failure):
+    """A source has too few different images to calibrate on."""
+
+
+@dataclass(frozen=True)
+class Int8Candidate:
+    """An int8 model in a folder of its own, with what `auto` has against it."""
+
+    file: Path
+    quantized: Quantized
+    objections: list[str]
+
+
+def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
+    """Make the int8 form of an exported fp32 model, in `folder`.
+
+    Raises:
+        TooFewImages: as it says.
+        Failure, Interrupted: see `engine.precision.handover.quantize_in_child`.
+    """
+    pixels = calibration_pixels(images, (model.description.height, model.description.width))
+    if pixels is None:
+        raise TooFewImages(f"int8 needs {LEAST} different images to calibrate on")
+    _log.info(
+        "calibrating int8, once, on %d images and comparing it with fp32 on %d others",
+        len(pixels.calibration),
+        len(pixels.held_out),
+    )
+    file = folder / "int8.onnx"
+    quantized = quantize_in_child(model.path, pixels, file)
+    return Int8Candidate(file, quantized, objections_to(quantized.parity))

@@ -116,16 +116,16 @@ def _agreement(fp32: np.ndarray, int8: np.ndarray, labels: np.ndarray) -> Agreem
     halves = _halves(labels)
     if halves is None:
         return None
-    kept = np.concatenate(halves)
-    codes = np.unique(labels[kept], return_inverse=True)[1]
+    labelled = np.concatenate(halves)
+    codes = np.unique(labels[labelled], return_inverse=True)[1]
     truth = np.full(len(labels), -1)
-    truth[kept] = codes
-    predicted = [_cross_predicted(features, truth, halves)[kept] for features in (fp32, int8)]
+    truth[labelled] = codes
+    predicted = [_cross_predicted(features, truth, halves)[labelled] for features in (fp32, int8)]
     return Agreement(
-        images=len(kept),
+        images=len(labelled),
         agreement=float((predicted[0] == predicted[1]).mean()),
-        fp32=float((predicted[0] == truth[kept]).mean()),
-        int8=float((predicted[1] == truth[kept]).mean()),
+        fp32=float((predicted[0] == truth[labelled]).mean()),
+        int8=float((predicted[1] == truth[labelled]).mean()),
     )
 
 

@@ -12,14 +12,13 @@ from onnx import TensorProto, helper
 
 import engine.backbones.saturation
 import engine.precision.choice
-import engine.precision.int8_making
 from cache.__main__ import main as cache_command
 from cache.record import write_record
 from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
 from engine.precision.cached_model import MODEL_NAME
-from engine.precision.int8_making import objections_to
 from engine.precision.parity import Agreement, Parity
+from engine.precision.verdict import objections_to
 from engine.precision.worker import quantize_file
 from engine.process.digests import file_sha256
 
@@ -79,7 +78,7 @@ def in_process(monkeypatch):
         calls.append(path)
         return quantize_file(path, pixels, out)
 
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
     return calls
 
 
@@ -122,7 +121,7 @@ def test_int8_has_a_space_of_its_own_with_its_model_and_parity(made, run, pictur
 
 @pytest.mark.parametrize("asked", ["int8", "auto"])
 def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, asked, monkeypatch):
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
     result = run(pictures, cache, "--precision", asked)
     assert (result["precision"], result["computed"], result["hits"]) == ("int8", 0, 24)
     assert result["precision_reason"].startswith("cosine to fp32 1.0000 mean")
@@ -130,7 +129,7 @@ def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, 
 
 
 def test_a_copied_cache_is_extended_with_the_same_model(cache, made, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, cache)
     assert (result["precision"], result["computed"]) == ("int8", 6)
@@ -158,7 +157,7 @@ def test_another_backbone_does_not_take_the_model(cache, run, pictures, tmp_path
 
 
 def test_auto_stays_with_fp32_where_int8_does_not_pay(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
     result = run(pictures, tmp_path / "cache")
     assert result["precision"] == "fp32"
     assert result["precision_reason"] == "int8 pays from 512 images on"
@@ -187,7 +186,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(
         return replace(quantize_file(*arguments), parity=measured)
 
     monkeypatch.setattr(engine.precision.choice, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
     cache = tmp_path / "cache"
     result = run(pictures, cache)
     assert (result["precision"], result["computed"]) == ("fp32", 24)
@@ -196,7 +195,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(
     assert not (space.path / MODEL_NAME).exists()
     assert space.notes()["precision"]["reason"] == result["precision_reason"]
     assert space.notes()["precision"]["parity"]["cosine_mean"] == measured.cosine_mean
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
     again = run(pictures, cache)
     assert (again["precision"], again["computed"]) == ("fp32", 0)
     assert again["precision_reason"] == result["precision_reason"]
@@ -209,7 +208,7 @@ def test_auto_takes_int8_by_measurement(run, pictures, tmp_path, monkeypatch):
     assert objections_to(GOOD) == []
     assert objections_to(replace(GOOD, head=None)) == []
     monkeypatch.setattr(engine.precision.choice, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
     result = run(pictures, tmp_path / "cache")
     assert (result["precision"], result["precision_reason"]) == ("int8", GOOD.summary())
 
@@ -222,7 +221,7 @@ def test_int8_that_was_asked_for_is_taken_whatever_is_measured(
     def quantize(*arguments):
         return replace(quantize_file(*arguments), parity=bad)
 
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
     own = ["--backbone", str(tiny_backbone), "--preprocessing", "caffe", "--precision", "int8"]
     assert extract.main([str(pictures), "--cache", str(tmp_path / "cache"), *own]) == 0
     said = capsys.readouterr().err
@@ -423,7 +422,7 @@ def test_a_merged_cache_goes_on_with_the_model(cache, made, run, tmp_path, monke
     capsys.readouterr()
     space = only_space(target)
     assert file_sha256(space.path / MODEL_NAME) == space.description["quantization"]["model"]
-    monkeypatch.setattr(engine.precision.int8_making, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, target, "--precision", "int8")
     assert (result["space"], result["computed"]) == (only_space(made).id, 6)

@@ -14,8 +14,13 @@ from cache.failures import Failure
 from engine.backbones.backbone import METADATA_KEY
 from engine.backbones.store import backbone_request, exported_model
 from engine.precision.__main__ import main
-from engine.precision.quantization_pixels import QuantizationPixels, read_pixels
-from engine.precision.worker import Quantized, quantize_file, quantize_in_child
+from engine.precision.handover import (
+    CalibrationPixels,
+    Quantized,
+    quantize_in_child,
+    read_pixels,
+)
+from engine.precision.worker import quantize_file
 from engine.process.digests import file_sha256
 
 
@@ -27,7 +32,7 @@ def fp32(tiny_backbone):
 @pytest.fixture(scope="module")
 def pixels():
     images = pictures(36, size=32)
-    return QuantizationPixels(images[:16], images[16:], np.arange(20) % 2)
+    return CalibrationPixels(images[:16], images[16:], np.arange(20) % 2)
 
 
 def test_the_file_says_what_it_is(fp32, pixels, tmp_path):

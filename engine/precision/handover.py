@@ -1,0 +1,103 @@
+"""What the process that makes an int8 model is handed, and what it hands back.
+
+Nothing here imports onnx: a command that waits for that process does without.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.failures import Failure
+from engine.precision.parity import Parity
+from engine.process.child import run_in_child
+
+
+@dataclass(frozen=True)
+class CalibrationPixels:
+    """Images to make a model by: calibration and held_out, uint8 (N, H, W, 3) RGB.
+
+    labels: of held_out, int64 (N,), -1 for none.
+    """
+
+    calibration: np.ndarray
+    held_out: np.ndarray
+    labels: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write them to a .npz file."""
+        np.savez(path, calibration=self.calibration, held_out=self.held_out, labels=self.labels)
+
+
+def read_pixels(path: Path) -> CalibrationPixels:
+    """Read what `CalibrationPixels.write` wrote. Failure if it is anything else."""
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise ValueError("it is not a .npz file")
+            with arrays:
+                read = [arrays[name] for name in ("calibration", "held_out", "labels")]
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise Failure(f"{path} holds no pixels to calibrate on: {error}") from error
+    pixels = CalibrationPixels(*read)
+    for name, array in (("calibration", pixels.calibration), ("held_out", pixels.held_out)):
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[3] != 3 or not len(array):
+            raise Failure(f"{path}: {name} is {array.dtype} {array.shape}, not uint8 (N, H, W, 3)")
+    if pixels.labels.dtype.kind != "i" or pixels.labels.shape != (len(pixels.held_out),):
+        raise Failure(f"{path}: labels are not one whole number for each image held out")
+    return pixels
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An int8 model.
+
+    sha256: of its file. levels: the largest magnitude of its weights, see `backbones.saturation`.
+    calibrated_on: how many images. seconds: what quantising took, parity aside.
+    """
+
+    sha256: str
+    levels: int
+    calibrated_on: int
+    seconds: float
+    parity: Parity
+
+    def payload(self) -> dict[str, Any]:
+        """Return all figures as JSON values."""
+        return {
+            "sha256": self.sha256,
+            "levels": self.levels,
+            "calibrated_on": self.calibrated_on,
+            "seconds": round(self.seconds, 3),
+            "parity": self.parity.payload(),
+            "summary": self.parity.summary(),
+        }
+
+    @classmethod
+    def of_payload(cls, payload: Mapping[str, Any]) -> "Quantized":
+        """Return what `payload` gave. Raises KeyError or TypeError for anything else."""
+        values = {name: payload[name] for name in cls.__dataclass_fields__}
+        return cls(**{**values, "parity": Parity.of_payload(values["parity"])})
+
+
+def quantize_in_child(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized:
+    """Write the int8 form of an exported fp32 model to `out`, in a process of its own.
+
+    It takes the fp32 network's memory with it when it ends.
+
+    Raises:
+        Failure: see `engine.precision.worker.quantize_file`, or it was killed.
+        Interrupted: Ctrl-C reached it.
+    """
+    handed_over = out.with_name("pixels.npz")
+    pixels.write(handed_over)
+    arguments = [str(path), "--pixels", str(handed_over), "--out", str(out)]
+    return Quantized.of_payload(
+        json.loads(run_in_child("engine.precision", arguments, "the making of int8"))
+    )
