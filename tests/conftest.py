@@ -28,6 +28,13 @@ def shared_data():
     return SHARED_DATA
 
 
+def pytest_collection_modifyitems(items):
+    """Count what reads the reference data among the slow tests: photographs, whole networks."""
+    for item in items:
+        if "shared_data" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
+
+
 def write_tiny_backbone(path: Path, seed: int = 0, features: int = 24) -> Path:
     """Write a small seeded network, float32 (N, 3, 32, 32) in, (N, features) out."""
     rng = np.random.default_rng(seed)

@@ -77,6 +77,7 @@ def test_a_damaged_record_is_refused_with_what_to_do(request_tiny, record):
         exported_model(request_tiny)
 
 
+@pytest.mark.slow
 def test_two_exports_at_once_leave_one_model(store, request_tiny, monkeypatch):
     both = threading.Barrier(2)
     export = model_store.run_in_child
@@ -139,6 +140,7 @@ sys.exit(main())
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
 @pytest.mark.parametrize("number", ["SIGKILL", "SIGINT"])
+@pytest.mark.slow
 def test_what_ends_in_mid_export_leaves_nothing_that_counts(
     store, tiny_backbone, pictures, tmp_path, number
 ):

@@ -378,6 +378,7 @@ def test_equalisation_leaves_a_network_of_relus_as_it_is():
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "page", "__main__"])
+@pytest.mark.slow
 def test_help_has_an_example(script):
     done = subprocess.run(
         python(f"benchmarks.{script}", "--help"), capture_output=True, text=True, cwd=ROOT
@@ -386,6 +387,7 @@ def test_help_has_an_example(script):
     assert "example:\n  python -m benchmarks" in done.stdout
 
 
+@pytest.mark.slow
 def test_quick_preprocessing_writes_its_record(tmp_path):
     command = python(
         "benchmarks.preprocessing", "--quick", "--quiet", "--json",
@@ -400,6 +402,7 @@ def test_quick_preprocessing_writes_its_record(tmp_path):
     assert str(tmp_path) not in json.dumps(payload)
 
 
+@pytest.mark.slow
 def test_unknown_benchmark_folder_is_a_line_not_a_traceback(tmp_path):
     done = subprocess.run(
         python("benchmarks.cached", str(tmp_path / "absent"), "--work", str(tmp_path)),

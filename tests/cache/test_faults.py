@@ -21,16 +21,19 @@ def benches(tmp_path_factory):
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
+@pytest.mark.slow
 def test_killed_at_any_step_nothing_is_lost(benches, scenario):
     bench = benches(scenario)
     bench.strike("kill", random.randint(1, bench.steps))
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_nothing_is_lost(benches):
     bench = benches(SCENARIOS[0])
     bench.kill_after(random.uniform(0, bench.seconds))
 
 
+@pytest.mark.slow
 def test_an_error_at_any_step_is_one_line(benches):
     for scenario in random.sample(SCENARIOS, 2):
         bench = benches(scenario)

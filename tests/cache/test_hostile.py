@@ -227,6 +227,7 @@ def test_any_column_of_a_table_is_read_or_refused(victim, name, wanted):
 
 @FUZZ
 @given(st.integers(0), changes, st.sampled_from(COMMANDS))
+@pytest.mark.slow
 def test_every_command_on_a_hostile_cache_ends_in_one_line(victim, capsys, which, wanted, command):
     victim.damage(which, lambda data: mutated(data, wanted))
     folder, (name, *options) = victim.path.parent, command

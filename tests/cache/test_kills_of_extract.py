@@ -120,6 +120,7 @@ def test_strange_names_break_neither_table_nor_terminal(tmp_path, pictures, opti
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.slow
 def test_four_processes_at_once_give_what_one_gives(tmp_path, options, capsys, round_):
     everything = write_pictures(tmp_path / "all", 20, seed=round_)
     files = sorted(everything.glob("*/*.jpg"))

@@ -231,6 +231,7 @@ def _extract(path, seed):
         writer.finish()
 
 
+@pytest.mark.slow
 def test_processes_at_once_give_what_one_gives(tmp_path):
     spawned = multiprocessing.get_context("spawn")
     processes = [spawned.Process(target=_extract, args=(tmp_path / "c", n)) for n in range(3)]

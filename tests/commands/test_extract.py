@@ -125,6 +125,7 @@ def test_bits_do_not_depend_on_batches_threads_and_order(run, pictures, tmp_path
     assert_identical(features_of(tmp_path / "cache"), wanted)
 
 
+@pytest.mark.slow
 def test_another_space_never_returns_this_ones_vectors(run, pictures, tmp_path):
     other = write_tiny_backbone(tmp_path / "other.onnx", seed=1)
     results = [
@@ -285,6 +286,7 @@ sys.exit(extract.main())
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT to send to one process")
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGKILL"])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_features(run, options, tmp_path, number):
     folder = write_pictures(tmp_path / "many", 100)
     run(folder, "--cache", tmp_path / "whole")

@@ -118,6 +118,7 @@ def test_a_seed_is_another_split(pets, capsys):
     assert one["train"] != two["train"]
 
 
+@pytest.mark.slow
 def test_adam_reads_a_cache_larger_than_its_memory(tmp_path, capsys):
     labelled_cache(tmp_path, {"a": 6000, "b": 6000}, dimension=64)
     options = ("--cache", tmp_path, "--solver", "adam", "--batch-size", 64, "--no-report")
@@ -128,6 +129,7 @@ def test_adam_reads_a_cache_larger_than_its_memory(tmp_path, capsys):
     assert streamed["train"] != loaded["train"]
 
 
+@pytest.mark.slow
 def test_two_hundred_classes(tmp_path, capsys):
     labelled_cache(tmp_path, {f"class {n}": 10 for n in range(200)}, dimension=40, noise=0.3)
     result = run_json(capsys, "--cache", tmp_path)

@@ -80,6 +80,7 @@ def vgg16(keras):
     return pixels, dict(zip(cuts, map(np.asarray, outputs), strict=True)), digest
 
 
+@pytest.mark.slow
 def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
     pixels, outputs, digest = vgg16
     request = backbone_request("vgg16", "random:0", None, None)
@@ -100,6 +101,7 @@ def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
     (tmp_path / "vgg16.onnx").unlink()
 
 
+@pytest.mark.slow
 def test_vgg16_at_block5_pool_is_keras_own_flattened(vgg16, tmp_path):
     pixels, outputs, _ = vgg16
     assert outputs["block5_pool"].shape == (4, 7, 7, 512)
@@ -137,6 +139,7 @@ def save_legacy(model, path):
 
 
 @pytest.mark.parametrize("kind", [".keras", ".weights.h5", ".h5"])
+@pytest.mark.slow
 def test_weights_of_each_kind_of_file_are_the_same(mobilenet, tmp_path, kind):
     path = tmp_path / f"w{kind}"
     if kind == ".keras":
@@ -152,6 +155,7 @@ def test_weights_of_each_kind_of_file_are_the_same(mobilenet, tmp_path, kind):
             np.testing.assert_array_equal(array, other)
 
 
+@pytest.mark.slow
 def test_mobilenet_v2_is_keras_own(mobilenet, tmp_path):
     path = tmp_path / "w.weights.h5"
     mobilenet.save_weights(path)
@@ -230,6 +234,7 @@ def test_a_keras_file_is_keras_own(small, tmp_path):
     assert description.parameters == network.count_params()
 
 
+@pytest.mark.slow
 def test_a_keras_file_is_cut_at_a_layer(keras, small, tmp_path):
     path, network = small
     request = backbone_request(str(path), "imagenet", "first", "tf")
@@ -298,6 +303,7 @@ def test_a_damaged_keras_file_is_one_line(small, tmp_path, damage):
         load_keras_file(path, None)
 
 
+@pytest.mark.slow
 def test_code_in_a_keras_file_is_refused_and_not_run(keras, tmp_path):
     witness = tmp_path / "witness"
     image = keras.layers.Input((8, 8, 3))
@@ -328,6 +334,7 @@ def test_a_keras_file_of_several_outputs_must_be_cut(keras, tmp_path):
     assert load_keras_file(tmp_path / "x.keras", "b").output_layer == "b"
 
 
+@pytest.mark.slow
 def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_path, capfd):
     def unreachable(*_, **__):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- unreachable\nmore")
@@ -344,6 +351,7 @@ def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_p
 
 
 @pytest.mark.usefixtures("keras")
+@pytest.mark.slow
 def test_a_notop_file_of_vgg16_says_what_it_can_give(tmp_path, capsys):
     layers = build_architecture(ARCHITECTURES["vgg16"], "block5_pool", download=False).layers
     weights = [tuple(np.zeros(shape, np.float32) for shape in entry.shapes) for entry in layers]

@@ -220,6 +220,7 @@ def test_the_notop_file_says_what_it_can_give(tmp_path):
         load_weights(path, vgg16_layers())
 
 
+@pytest.mark.slow
 def test_reads_the_file_of_vgg16_that_keras_distributes(tmp_path):
     """553 MB in its exact layout, the 1,000-class layer included, which no cut needs."""
     layers = vgg16_layers()

@@ -373,6 +373,7 @@ except Rejected as rejected:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a limit of the address space")
+@pytest.mark.slow
 def test_too_little_memory_is_a_reason_and_no_end(tmp_path):
     """However little there is: the decoder, the resize or its intermediate image may want more."""
     Image.new("RGB", (65500, 1300)).save(tmp_path / "wide.png")
