@@ -35,6 +35,7 @@ def address():
         thread.join()
 
 
+@pytest.mark.slow
 def test_a_download_by_keras_is_progress(address, tmp_path, capsys, monkeypatch, caplog):
     from engine.exporters.keras import _keras
 
