@@ -3,8 +3,8 @@
 python -m benchmarks.saturation --emulator qemu-x86_64 --cpu Haswell --json out.json
 
 Before VNNI, x86 adds two products of uint8 and int8 in 16 bits, which saturate; weights up to 64
-cannot reach the end of them (engine/backbones/saturation.py). Two small networks, one with weights drawn
-from a normal distribution and one with large ones throughout, are made int8 here with 127 and
+cannot reach the end of them (engine/backbones/saturation.py). Two small networks, one with weights
+drawn from a normal distribution and one with large ones throughout, are made int8 here with 127 and
 with 64 levels, and run here and under emulation (Debian: apt-get install qemu-user). Each row
 says how far the features there are from those here, and both from fp32.
 """
