@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engine.graphs.walk import consumers
+from engine.graphs import walk
 from engine.quantization.pixel_input import PIXELS
 
 _PIXELS, _STRIDE = 4, 2
@@ -62,8 +62,8 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
     beginning = _beginning(graph)
     if beginning is None:
         return False
-    constants = {constant.name: constant for constant in graph.initializer}
-    attributes = {a.name: helper.get_attribute_value(a) for a in beginning.first.attribute}
+    constants = walk.constants(graph)
+    attributes = walk.attributes(beginning.first)
     height, width = (size.dim_value for size in graph.input[0].type.tensor_type.shape.dim[1:3])
     kernel = numpy_helper.to_array(constants[beginning.weights])
     spread = _spread(kernel, attributes, height, width)
@@ -84,7 +84,7 @@ def group_pixels(int8: onnx.ModelProto) -> bool:
 
 def _beginning(graph: onnx.GraphProto) -> _Beginning | None:
     """Return what a graph begins with; None where that is not a convolution rounded at once."""
-    readers = consumers(graph.node)
+    readers = walk.consumers(graph.node)
     makers = {node.output[0]: node for node in graph.node}
     pixels = makers.get(f"{PIXELS}/dq")
     if pixels is None or makers[pixels.input[0]].op_type != "Transpose":
@@ -135,9 +135,7 @@ def _reshape(
     ]
     outputs_of = [node.output[0] for node in graph.node]
     behind = 1 + outputs_of.index(f"{result}/grouped")
-    nodes = [before, *graph.node[:behind], *after, *graph.node[behind:]]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    walk.replace_nodes(graph, [before, *graph.node[:behind], *after, *graph.node[behind:]])
 
 
 def _spread(

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.backbones.preprocessing import Preprocessing
-from engine.graphs.walk import needed
+from engine.graphs import walk
 
 # The tensor that the first convolution reads: pixels minus `PixelInput.zero_point`, float32.
 PIXELS = "centred_pixels"
@@ -36,13 +36,13 @@ def fold_preprocessing(
     rounding of the mean outside the image, at most half a grey level, and of float32.
     """
     graph = model.graph
-    constants = {constant.name: constant for constant in graph.initializer}
+    constants = walk.constants(graph)
     readers = [node for node in graph.node if network_input in node.input]
     if len(readers) != 1 or readers[0].op_type != "Conv":
         return None
     if any(name and name not in constants for name in readers[0].input[1:]):
         return None
-    attributes = {a.name: helper.get_attribute_value(a) for a in readers[0].attribute}
+    attributes = walk.attributes(readers[0])
     if attributes.get("auto_pad", b"NOTSET") != b"NOTSET" or attributes.get("group", 1) != 1:
         return None
     mean, scale = np.array(preprocessing.mean), np.array(preprocessing.scale)
@@ -117,7 +117,7 @@ def _begin(
     constants: list[TensorProto],
 ) -> None:
     """Put `beginning` instead of one node and of what only that one needed."""
-    rest = needed(
+    rest = walk.needed(
         [node for node in graph.node if node.output[0] != replaced.output[0]],
         [output.name for output in graph.output],
     )
@@ -126,6 +126,4 @@ def _begin(
         if graph.initializer[number].name not in used:
             del graph.initializer[number]
     graph.initializer.extend(constants)
-    nodes = [*beginning, *rest]
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
+    walk.replace_nodes(graph, [*beginning, *rest])

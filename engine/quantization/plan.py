@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import onnx
 from onnx import numpy_helper
 
-from engine.graphs.walk import consumers
+from engine.graphs import walk
 
 # Operators with weights, and the axis of their output channels in the weights.
 WEIGHTED: Mapping[str, int] = {"Conv": 0, "Gemm": 1, "MatMul": 1}
@@ -52,8 +52,8 @@ def plan_quantization(graph: onnx.GraphProto, keep_float: Iterable[str] = ()) ->
     graph: its nodes in topological order.
     """
     floats = set(keep_float) | _of_squares(graph)
-    constants = {constant.name: constant for constant in graph.initializer}
-    users = consumers(graph.node)
+    constants = walk.constants(graph)
+    users = walk.consumers(graph.node)
     chosen: dict[str, onnx.NodeProto] = {}
     integer: set[str] = set()  # tensors that an integer kernel gives
     for node in graph.node:
@@ -118,9 +118,7 @@ def _plain_gemm(node: onnx.NodeProto) -> bool:
     """Tell whether a Gemm (or another node) is x W + b, with W as it is multiplied."""
     defaults = {"transA": 0, "transB": 0, "alpha": 1.0, "beta": 1.0}
     return node.op_type != "Gemm" or all(
-        onnx.helper.get_attribute_value(attribute) == defaults[attribute.name]
-        for attribute in node.attribute
-        if attribute.name in defaults
+        value == defaults[name] for name, value in walk.attributes(node).items() if name in defaults
     )
 
 

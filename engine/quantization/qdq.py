@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from engine.graphs.walk import consumers, needed
+from engine.graphs import walk
 from engine.quantization.network import FloatNetwork, Quantizer, quantized_name
 from engine.quantization.pixel_input import PIXELS
 from engine.quantization.plan import ACTIVATIONS, WEIGHTED, activated, activation_bounds
@@ -27,8 +27,8 @@ def write_qdq(
     """
     model, plan = network.model, network.plan
     writer = _Writer(quantizers)
-    users = consumers(model.graph.node)
-    constants = {constant.name: constant for constant in model.graph.initializer}
+    users = walk.consumers(model.graph.node)
+    constants = walk.constants(model.graph)
     outputs = [output.name for output in model.graph.output]
     # A uint8 tensor that holds a site's values as it is.
     source = None if network.pixels is None else network.pixels.source
@@ -59,7 +59,7 @@ def write_qdq(
         opset_import=model.opset_import,
         metadata_props=model.metadata_props,
     )
-    nodes = needed(writer.nodes, outputs)
+    nodes = walk.needed(writer.nodes, outputs)
     used = {name for node in nodes for name in node.input}
     graph = result.graph
     graph.name = model.graph.name

@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.graphs import walk
 from engine.graphs.files import without_weights
 from engine.graphs.session import BATCH_SIZE, run_over, session
-from engine.graphs.walk import consumers, operator_set
 from engine.quantization.network import Activations, FloatNetwork, Quantizer, quantized_name
 from engine.quantization.plan import ACTIVATIONS, Plan, activation_bounds, data_inputs
 
@@ -56,8 +56,8 @@ def calibrate(
 
 def _averaged_axes(model: onnx.ModelProto, plan: Plan) -> dict[str, list[int]]:
     """Return the axes over which sites are averaged for the layers that read them."""
-    names = {constant.name for constant in model.graph.initializer}
-    readers = consumers(model.graph.node)
+    names = walk.constants(model.graph)
+    readers = walk.consumers(model.graph.node)
     return {
         site: _OTHER_AXES[node.op_type]
         for site in plan.sites
@@ -76,7 +76,7 @@ def _reductions(
         if site not in axes:
             continue
         mean = helper.make_node("ReduceMean", [site], [f"{site}/ReduceMean"], keepdims=0)
-        if operator_set(model) < _AXES_ARE_INPUT:
+        if walk.operator_set(model) < _AXES_ARE_INPUT:
             mean.attribute.append(helper.make_attribute("axes", axes[site]))
         else:
             constant = numpy_helper.from_array(np.array(axes[site], np.int64), f"{site}/axes")
@@ -130,7 +130,7 @@ def with_room(
     There is no room that a Clip leaves empty: with it saturation would not do what the Clip does,
     and the Clip would not be fused.
     """
-    constants = {constant.name: constant for constant in network.model.graph.initializer}
+    constants = walk.constants(network.model.graph)
     roomy = {
         site: replace(values, low=values.low * _ROOM, high=values.high * _ROOM)
         for site, values in activations.items()

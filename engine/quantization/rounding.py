@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from engine.graphs import walk
 from engine.quantization.network import LEAST_SCALE, Activations, FloatNetwork, quantizers_for
 from engine.quantization.plan import WEIGHTED
 
@@ -89,7 +90,7 @@ def round_layers(
     quantizers = quantizers_for(network, activations)
     weights: dict[str, QuantizedWeights] = {}
     biases: dict[str, np.ndarray] = {}
-    constants = {constant.name: constant for constant in network.model.graph.initializer}
+    constants = walk.constants(network.model.graph)
     for node in network.model.graph.node:
         output = node.output[0]
         if output not in network.plan.nodes or node.op_type not in WEIGHTED:
