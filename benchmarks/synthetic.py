@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.rows import Row
 from cache.store import FeatureCache
-from cache.table import Row
 
 # How far the classes' means lie apart along a few of the directions, in deviations of the noise.
 _DISTANCE = 0.6
@@ -31,20 +31,20 @@ def make_cache(path: Path, rows: int, dimension: int) -> None:
     space = FeatureCache.create(unfinished).add_space(description, dimension)
     rng = np.random.default_rng(0)
     size = max(1, _PART // (4 * dimension))
-    with space.write_dataset("synthetic") as writer:
-        for start in range(0, rows, size):
-            count = min(size, rows - start)
-            features = rng.standard_normal((count, dimension), np.float32)
-            labels = np.arange(start, start + count) % 2
-            features[:, :_INFORMATIVE] += np.float32(_DISTANCE) * labels[:, None]
-            np.maximum(features, 0, out=features)
-            digests = rng.integers(0, 256, (count, 32), np.uint8)
-            space.append(digests, features)
-            writer.append(
-                Row(f"{start + n}.jpg", "ab"[label], digest.tobytes(), "cached")
-                for n, (label, digest) in enumerate(zip(labels, digests, strict=True))
-            )
-        writer.finish()
+    writer = space.write_dataset("synthetic")
+    for start in range(0, rows, size):
+        count = min(size, rows - start)
+        features = rng.standard_normal((count, dimension), np.float32)
+        labels = np.arange(start, start + count) % 2
+        features[:, :_INFORMATIVE] += np.float32(_DISTANCE) * labels[:, None]
+        np.maximum(features, 0, out=features)
+        digests = rng.integers(0, 256, (count, 32), np.uint8)
+        space.append(digests, features)
+        writer.append(
+            Row(f"{start + n}.jpg", "ab"[label], digest.tobytes(), "cached")
+            for n, (label, digest) in enumerate(zip(labels, digests, strict=True))
+        )
+    writer.finish()
     unfinished.rename(path)
 
 

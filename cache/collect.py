@@ -99,8 +99,8 @@ def remove_garbage(cache: FeatureCache, garbage: Garbage) -> None:
 
 
 def _used(space: Space) -> Index:
-    """Return an index of the digests that the space's tables name."""
-    digests = b"".join(row.digest for row in space.table() if row.status == "cached")
+    """Return an index of the digests that the space's rows name."""
+    digests = b"".join(row.digest for row in space.rows() if row.status == "cached")
     named = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     return Index([Part(space.path, named, space.dimension)], space.dimension, space.index)
 

@@ -38,7 +38,7 @@ def _describe_space(space: Space, warn: Callable[[str], None]) -> dict[str, Any]
 
 
 def _describe_dataset(space: Space, name: str) -> dict[str, Any]:
-    rows = space.table([name])
+    rows = space.rows([name])
     status = Counter(row.status for row in rows)
     classes = Counter(row.label for row in rows if row.status == "cached" and row.label is not None)
     return {

@@ -28,7 +28,7 @@ USER_BLOCK = 1024
 _LIBVER = ("v110", "v110")
 
 
-def image(kind: str, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
+def file_bytes(kind: str, facts: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
     """Return the bytes of an HDF5 file of this cache: `kind` is `part` or `table`.
 
     Made in memory: what is written is then one plain write, whose errors (a full disk) leave no

@@ -31,7 +31,7 @@ def merge(
 
     Raises:
         Failure: another compact, merge or gc is at work in `cache`.
-        Damaged: a table of the others is not what was written. Damaged parts are left out, and told
+        Damaged: rows of the others are not what was written. Damaged parts are left out, and told
             to `warn`.
     """
     if any(other.path.resolve() == cache.path.resolve() for other in others):
@@ -85,10 +85,10 @@ def _merge_parts(ours: Space, theirs: Space, merged: Merged, warn: Callable[[str
 
 def _merge_rows(ours: Space, theirs: Space, merged: Merged) -> None:
     for name in theirs.datasets():
-        present = ours.table([name]) if name in ours.datasets() else []
+        present = ours.rows([name]) if name in ours.datasets() else []
         paths = {row.path for row in present}
-        new = [row for row in theirs.table([name]) if row.path not in paths]
+        new = [row for row in theirs.rows([name]) if row.path not in paths]
         if new or not present:
-            with ours.write_dataset(name) as writer:
-                writer.append(new)
+            writer = ours.write_dataset(name)
+            writer.append(new)
             merged.datasets += 1

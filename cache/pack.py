@@ -12,8 +12,8 @@ import numpy as np
 from cache.failures import Failure
 from cache.files import publish, temporary
 from cache.index import Index
+from cache.rows import Row
 from cache.space import Space
-from cache.table import Row
 
 _ROWS_AT_ONCE = 1024
 
@@ -38,7 +38,7 @@ def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
     """Write the cached rows of all datasets of a space into one HDF5 file.
 
     features float32 (N, D); labels int32 (N,), an index into classes, -1 for none; classes and
-    paths UTF-8 texts; digests uint8 (N, 32). A row for each sample, in the tables' order.
+    paths UTF-8 texts; digests uint8 (N, 32). A row for each sample, in the datasets' order.
     The file appears whole or not at all; memory is bounded by 1,024 rows of features.
 
     Raises:
@@ -49,7 +49,7 @@ def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
         raise Failure(f"{out} exists already; choose another name or delete it")
     if not out.parent.is_dir():
         raise Failure(f"{out.parent} is not a folder; make it first")
-    rows = [row for row in space.table() if row.status == "cached"]
+    rows = [row for row in space.rows() if row.status == "cached"]
     if not rows:
         raise Failure(f"the space {space.id} has no cached rows to pack; run an extraction first")
     classes = sorted({row.label for row in rows if row.label is not None})

@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 
 from cache.files import Damaged, open_regular, sync_folder, write_whole
-from cache.hdf5 import image, opened
+from cache.hdf5 import file_bytes, opened
 
 SUFFIX = ".h5"
 
@@ -55,7 +55,7 @@ def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarr
         "checksums": np.array(checksums, "<u8"),
         "features": features,
     }
-    data = image("part", facts, arrays)
+    data = file_bytes("part", facts, arrays)
     final = folder / f"{hashlib.sha256(data).hexdigest()}{SUFFIX}"
     write_whole(final, data)
     return final

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from cache.dataset import DatasetWriter, Segments
 from cache.failures import UsageFailure
 from cache.files import Damaged, is_link, refuse_links
 from cache.index import Index
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
 from cache.record import read_record, write_record
-from cache.table import Row
+from cache.rows import Row
+from cache.segments import DatasetWriter, list_segments, make_segments, segments_of
 
 # Floats a feature may have: VGG16's largest layer gives 3,211,264.
 MAX_DIMENSION = 2**24
@@ -174,18 +174,18 @@ class Space:
 
     def datasets(self) -> list[str]:
         """Return the names of the datasets that have rows in this space."""
-        return sorted(segments.name for segments in Segments.all(self.path))
+        return sorted(segments.name for segments in list_segments(self.path))
 
     def partial_rows(self) -> list[Path]:
         """Return the files of rows that runs under way, or killed ones, have written."""
-        return [path for segments in Segments.all(self.path) for path in segments.partial()]
+        return [path for segments in list_segments(self.path) for path in segments.partial()]
 
-    def table(self, names: Sequence[str] | None = None) -> list[Row]:
+    def rows(self, names: Sequence[str] | None = None) -> list[Row]:
         """Return the rows of the named datasets, or of all.
 
         Raises:
             UsageFailure: there is no dataset of such a name.
-            Damaged: a dataset's table is not what was written.
+            Damaged: a dataset's rows are not what was written.
         """
         known = self.datasets()
         for name in names or ():
@@ -194,9 +194,9 @@ class Space:
         return [
             row
             for name in (known if names is None else names)
-            for row in Segments.of(self.path, name).rows()
+            for row in segments_of(self.path, name).rows()
         ]
 
     def write_dataset(self, name: str) -> DatasetWriter:
-        """Begin to write the rows of a dataset. A context manager."""
-        return DatasetWriter(Segments.made(self.path, name))
+        """Begin to write the rows of a dataset."""
+        return DatasetWriter(make_segments(self.path, name))

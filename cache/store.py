@@ -3,7 +3,7 @@
 cache.json                        what this directory is, and its format version
 spaces/ID/space.json              everything that can change a feature; ID is its hash
 spaces/ID/parts/SHA256.h5         features, see `cache.part`
-spaces/ID/datasets/KEY/...        the rows of a source, see `cache.dataset`
+spaces/ID/datasets/KEY/...        the rows of a source, see `cache.segments`
 spaces/ID/notes/NAME.json         facts about a space
 spaces/ID/damaged/SHA256.h5       parts that were found damaged
 
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cache.dataset import DatasetWriter
 from cache.failures import Failure, UsageFailure
 from cache.files import TEMPORARY, Damaged, refuse_links
 from cache.record import read_record, write_record
+from cache.segments import DatasetWriter
 from cache.space import Space, space_id
 
 __all__ = ["DatasetWriter", "FeatureCache", "Space", "space_id"]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.dataset import Segments
 from cache.files import Damaged
 from cache.part import SUFFIX, file_sha256, open_part, set_aside
 from cache.record import read_record
+from cache.rows import read_rows
+from cache.segments import read_segments
 from cache.space import Space, read_note
 from cache.store import FeatureCache
-from cache.table import read_rows
 
 
 @dataclass
@@ -32,8 +32,8 @@ def verify(cache: FeatureCache) -> Verified:
     """Read every file of a cache and compare it with its checksum.
 
     A damaged part is set aside, so that the next extraction computes its images again; a damaged
-    note too. Of a damaged table nothing is served until the next extraction of that source
-    replaces it; damaged records are mended by the next extraction.
+    note too. Of damaged rows nothing is served until the next extraction of that source
+    replaces them; damaged records are mended by the next extraction.
 
     Raises:
         Failure: a newer release wrote one of the files, or one of the folders is a link.
@@ -67,7 +67,7 @@ def _verify_parts(space: Space, result: Verified) -> None:
 def _verify_rows(space: Space, result: Verified) -> None:
     for folder in sorted((space.path / "datasets").glob("*/")):
         with _noting(folder / "dataset.json", result):
-            Segments.at(folder)
+            read_segments(folder)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             with _noting(path, result):
                 match = re.fullmatch(r"[0-9]+-(?:whole|rows)-([0-9a-f]{64})", path.stem)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from cache.rows import Row
 from cache.store import FeatureCache, Space
-from cache.table import Row
 
 DESCRIPTION = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
 
@@ -46,12 +46,12 @@ def filled(
     """Make a cache of `parts` parts with a finished dataset `photos` over all rows."""
     space = FeatureCache.create(path).add_space(description or DESCRIPTION, dimension)
     digests, features = vectors(parts * rows, dimension)
-    with space.write_dataset("photos") as writer:
-        for start in range(0, parts * rows, rows):
-            chosen = slice(start, start + rows)
-            space.append(digests[chosen], features[chosen])
-            writer.append(rows_of(digests[chosen]))
-        writer.finish()
+    writer = space.write_dataset("photos")
+    for start in range(0, parts * rows, rows):
+        chosen = slice(start, start + rows)
+        space.append(digests[chosen], features[chosen])
+        writer.append(rows_of(digests[chosen]))
+    writer.finish()
     return space
 
 

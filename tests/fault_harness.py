@@ -53,7 +53,7 @@ def state(folder: Path) -> State:
         for keys, values in space.index(fail).blocks():
             kept.update(zip(map(bytes, keys), map(bytes, values), strict=True))
         for name in space.datasets():
-            rows = sorted(space.table([name]), key=lambda row: row.path)
+            rows = sorted(space.rows([name]), key=lambda row: row.path)
             if rows:
                 found.rows[space.id, name] = rows
     return found

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from cache_samples import vectors
 
+from cache.rows import Row
 from cache.store import FeatureCache, Space
-from cache.table import Row
 
 DESCRIPTION = {
     "backbone": "vgg16",
@@ -45,11 +45,11 @@ def labelled_cache(
         chosen = np.random.default_rng(order).permutation(len(rows))
         digests, features, rows = digests[chosen], features[chosen], [rows[n] for n in chosen]
     space = FeatureCache.create(path).add_space(description or DESCRIPTION, dimension)
-    with space.write_dataset(name) as writer:
-        size = max(50, len(rows) // 4)
-        for start in range(0, len(rows), size):
-            part = slice(start, start + size)
-            space.append(digests[part], features[part])
-            writer.append(rows[part])
-        writer.finish()
+    writer = space.write_dataset(name)
+    size = max(50, len(rows) // 4)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        space.append(digests[part], features[part])
+        writer.append(rows[part])
+    writer.finish()
     return space

@@ -35,7 +35,7 @@ def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{folder} is a file; give --out a folder")
     folder.mkdir(parents=True, exist_ok=True)
-    head = fit.head.file_image()
+    head = fit.head.file_bytes()
     page = folder / "report.html"
     page.unlink(missing_ok=True)
     write_whole(folder / FILE_NAME, head)

@@ -8,8 +8,8 @@ import numpy as np
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.index import Index
+from cache.rows import Row
 from cache.space import Space
-from cache.table import Row
 
 SIDES = ("train", "validation", "test")
 
@@ -54,7 +54,7 @@ def load_dataset(space: Space, index: Index, names: Sequence[str] | None = None)
         UsageFailure: there is no dataset of such a name.
         Failure: no image has a label, or all have the same one.
     """
-    return _checked(_collected(space.table(names), index))
+    return _checked(_collected(space.rows(names), index))
 
 
 def _collected(rows: Iterable[Row], index: Index) -> Dataset:

@@ -61,7 +61,7 @@ class Head:
         """Return float32 (N, C), rows that sum to one, for features float32 (N, D)."""
         return np.asarray(np.exp(log_softmax(self.logits(features))), np.float32)
 
-    def file_image(self) -> bytes:
+    def file_bytes(self) -> bytes:
         """Return the bytes of the head's file: the same for the same head."""
         record = {
             "version": _VERSION,
@@ -81,7 +81,7 @@ class Head:
 
     def save(self, path: Path) -> None:
         """Write the head to a file, whole or not at all. OSError if it could not be written."""
-        write_whole(path, self.file_image())
+        write_whole(path, self.file_bytes())
 
 
 def load_head(path: str | Path) -> Head:
@@ -119,7 +119,7 @@ def _array(archive: zipfile.ZipFile, name: str, dtype: str, rank: int) -> np.nda
     """Return an array of an .npz file after checking it. ValueError if it is not as expected.
 
     NumPy's own reader evaluates a header and allocates what it asks for; here the header must be
-    one that `file_image` writes and agree with the bytes that are there, uncompressed.
+    one that `file_bytes` writes and agree with the bytes that are there, uncompressed.
     """
     entry = archive.getinfo(f"{name}.npy")
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > _MAX_BYTES:

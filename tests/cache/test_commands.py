@@ -12,8 +12,8 @@ import cache.compact
 import cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
+from cache.rows import Row
 from cache.store import FeatureCache
-from cache.table import Row
 
 
 def result(capsys, *arguments, code=0):
@@ -28,8 +28,8 @@ def files(folder):
 def test_info_says_what_is_there(tmp_path, capsys):
     space = filled(tmp_path / "c")
     space.write_note("parity", {"cosine": 0.99})
-    with space.write_dataset("more") as writer:
-        writer.append([Row("x.jpg", "a", b"", "rejected", "zero bytes")])
+    writer = space.write_dataset("more")
+    writer.append([Row("x.jpg", "a", b"", "rejected", "zero bytes")])
     (space.path / "parts" / ".tmp-1").write_bytes(b"half")
     info = result(capsys, "info", tmp_path / "c")
     (found,) = info["spaces"]
@@ -122,7 +122,7 @@ def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
     assert report == {"parts": 3, "rows": 25, "datasets": 1}
     digests, features = vectors(40)
     assert np.array_equal(ours.index().read(digests), features)
-    assert sorted(r.digest for r in ours.table()) == sorted(map(bytes, digests))
+    assert sorted(r.digest for r in ours.rows()) == sorted(map(bytes, digests))
     assert ours.notes() == {"parity": {"cosine": 1}}
     assert (ours.path / "model.onnx").read_bytes() == b"model"
     assert len(FeatureCache.open(tmp_path / "a").spaces()) == 2
@@ -154,11 +154,9 @@ def test_merge_leaves_damaged_parts_out(tmp_path, capsys):
 
 def test_pack_is_plain_hdf5(tmp_path, capsys):
     space = filled(tmp_path / "c")
-    with space.write_dataset("odd") as writer:
-        digest = bytes(vectors(1)[0][0])
-        writer.append(
-            [Row("\udcff\n", None, digest, "cached"), Row("z", "a", b"", "rejected", "no")]
-        )
+    writer = space.write_dataset("odd")
+    digest = bytes(vectors(1)[0][0])
+    writer.append([Row("\udcff\n", None, digest, "cached"), Row("z", "a", b"", "rejected", "no")])
     out = tmp_path / "out.h5"
     assert result(capsys, "pack", tmp_path / "c", out)["rows"] == 41
     digests, features = vectors(40)

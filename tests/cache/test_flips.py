@@ -49,7 +49,7 @@ def everything(path):
         with contextlib.suppress(Failure):
             found["notes"] = space.notes()
         with contextlib.suppress(Failure):
-            found["table"] = space.table()
+            found["table"] = space.rows()
         digests, features = vectors(12)
         index = space.index(lambda _: None)
         there = index.contains(digests)

@@ -17,5 +17,5 @@ def test_the_documents_own_example_reads_a_cache(tmp_path, monkeypatch):
     exec(example, names)
     rows = names["rows"]
     assert len(rows) == 40
-    for row in space.table():
+    for row in space.rows():
         assert np.array_equal(rows[row.path], expected[row.digest])

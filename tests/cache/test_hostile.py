@@ -11,12 +11,12 @@ from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache import table
+from cache import rows as rows_files
 from cache.__main__ import main
 from cache.failures import Failure
-from cache.hdf5 import USER_BLOCK, image
+from cache.hdf5 import USER_BLOCK, file_bytes
+from cache.rows import Row
 from cache.store import FeatureCache
-from cache.table import Row
 
 COMMANDS = (
     ["info"],
@@ -95,9 +95,9 @@ def test_files_that_are_links_are_not_followed(tmp_path, capsys):
 @pytest.mark.parametrize("name", ["..", "../../x", "/etc/passwd", "C:\\x", "nul", "a\0b", "\u202e"])
 def test_names_of_datasets_lead_nowhere(tmp_path, name):
     space = filled(tmp_path / "c", parts=1)
-    with space.write_dataset(name) as writer:
-        writer.append([Row("x", None, b"", "rejected", "no")])
-        writer.finish()
+    writer = space.write_dataset(name)
+    writer.append([Row("x", None, b"", "rejected", "no")])
+    writer.finish()
     assert name in space.datasets()
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
     assert {path.name for path in (tmp_path / "c").iterdir()} == {"cache.json", "spaces"}
@@ -175,7 +175,7 @@ def read_everything(path):
     digests, _ = vectors(10)
     with contextlib.suppress(Failure):
         for space in FeatureCache.open(path).spaces():
-            for read in (space.notes, space.table, space.datasets, lambda s=space: title(s)):
+            for read in (space.notes, space.rows, space.datasets, lambda s=space: title(s)):
                 with contextlib.suppress(Failure):
                     read()
             index = space.index(lambda _: None)
@@ -208,19 +208,19 @@ def test_any_value_in_any_record_is_read_or_refused(victim, which, place, value)
 
 
 @FUZZ
-@given(st.sampled_from([name for name, _, _ in table._COLUMNS]), changes)
+@given(st.sampled_from([name for name, _, _ in rows_files._COLUMNS]), changes)
 def test_any_column_of_a_table_is_read_or_refused(victim, name, wanted):
     segment = next(file for file in victim.files if "-whole-" in file.name)
-    with table.opened(segment, "table") as file:
-        columns = {name: file.array(name, d, s).read() for name, d, s in table._COLUMNS}
-    dtype, shape = next((d, s) for n, d, s in table._COLUMNS if n == name)
+    with rows_files.opened(segment, "table") as file:
+        columns = {name: file.array(name, d, s).read() for name, d, s in rows_files._COLUMNS}
+    dtype, shape = next((d, s) for n, d, s in rows_files._COLUMNS if n == name)
     width = np.dtype(dtype).itemsize * (shape[1] if len(shape) > 1 else 1)
     data = mutated(columns[name].tobytes(), wanted)
     data = data[: len(data) // width * width]
     columns[name] = np.frombuffer(data, dtype).reshape(-1, *shape[1:])
-    segment.write_bytes(image("table", {"checksum": table._checksum(columns)}, columns))
+    segment.write_bytes(file_bytes("table", {"checksum": rows_files._checksum(columns)}, columns))
     with contextlib.suppress(Failure):
-        for row in victim.space.table():
+        for row in victim.space.rows():
             assert len(row.digest) in (0, 32)
     victim.restore()
 

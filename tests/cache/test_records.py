@@ -13,9 +13,9 @@ from cache.failures import Failure
 from cache.files import Damaged
 from cache.hdf5 import USER_BLOCK
 from cache.record import read_record, sealed, unsealed, write_record
+from cache.rows import read_rows
 from cache.space import Space
 from cache.store import FeatureCache
-from cache.table import read_rows
 
 FIELDS = {"name": "caf\xe9 \ud800", "numbers": [1e-05, 2], "sha256_of": "0" * 64}
 
@@ -115,7 +115,7 @@ def read_everything(path):
     for space in FeatureCache.open(path).spaces():
         space.index(pytest.fail)
         space.notes()
-        space.table()
+        space.rows()
 
 
 def hostile(path, changes):
@@ -217,16 +217,16 @@ def test_a_description_too_deep_is_refused(tmp_path, depth):
 
 def crafted_rows(tmp_path, **columns):
     """Write a file of three rows with other columns, and the checksum that goes with them."""
-    from cache import table
-    from cache.hdf5 import image
+    from cache import rows as rows_files
+    from cache.hdf5 import file_bytes
 
-    rows = [table.Row(name, "a", b"\1" * 32, "cached") for name in ("x", "yy", "zzz")]
+    rows = [rows_files.Row(name, "a", b"\1" * 32, "cached") for name in ("x", "yy", "zzz")]
     path = tmp_path / "rows.h5"
-    path.write_bytes(table.rows_image(rows))
-    with table.opened(path, "table") as file:
-        found = {n: file.array(n, d, s).read() for n, d, s in table._COLUMNS}
+    path.write_bytes(rows_files.rows_bytes(rows))
+    with rows_files.opened(path, "table") as file:
+        found = {n: file.array(n, d, s).read() for n, d, s in rows_files._COLUMNS}
     found |= {name: np.asarray(value, found[name].dtype) for name, value in columns.items()}
-    path.write_bytes(image("table", {"checksum": table._checksum(found)}, found))
+    path.write_bytes(file_bytes("table", {"checksum": rows_files._checksum(found)}, found))
     return path
 
 

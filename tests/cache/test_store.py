@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
 from cache.files import Damaged
+from cache.rows import Row, read_rows, rows_bytes
 from cache.store import FeatureCache
-from cache.table import Row, read_rows, rows_image
 
 
 def test_what_is_appended_is_read_in_any_order(tmp_path):
@@ -94,30 +94,30 @@ def test_reading_goes_on_when_parts_are_compacted_meanwhile(tmp_path):
 
 def test_a_run_under_way_lies_over_the_last_finished_one(tmp_path):
     space = filled(tmp_path / "c", parts=1, rows=4)
-    old = space.table()
+    old = space.rows()
     moved = Row(old[0].path, "b", old[0].digest, "cached")
-    with space.write_dataset("photos") as writer:
-        writer.append([moved])
-        assert space.table() == [moved, *old[1:]]
-        writer.append([old[1]])
-        writer.finish()
-    assert space.table(["photos"]) == [moved, old[1]]
+    writer = space.write_dataset("photos")
+    writer.append([moved])
+    assert space.rows() == [moved, *old[1:]]
+    writer.append([old[1]])
+    writer.finish()
+    assert space.rows(["photos"]) == [moved, old[1]]
     assert len(list((space.path / "datasets").glob("*/*.h5"))) == 1
     with pytest.raises(UsageFailure, match="there is no dataset cats"):
-        space.table(["cats"])
+        space.rows(["cats"])
 
 
 def test_two_runs_of_a_dataset_at_once(tmp_path):
     space = filled(tmp_path / "c", parts=1, rows=4)
-    rows = space.table()
+    rows = space.rows()
     first, second = space.write_dataset("photos"), space.write_dataset("photos")
     first.append(rows[:2])
     second.append(rows[2:])
     first.finish()
-    assert space.table() == rows[:2]
+    assert space.rows() == rows[:2]
     second.append(rows[:2])
     second.finish()
-    assert space.table() == [*rows[2:], *rows[:2]]
+    assert space.rows() == [*rows[2:], *rows[:2]]
 
 
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -132,17 +132,17 @@ rejected = st.builds(
 @settings(deadline=None, max_examples=60)
 def test_any_rows_round_trip(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rows") / "rows.h5"
-    path.write_bytes(rows_image(written))
+    path.write_bytes(rows_bytes(written))
     assert read_rows(path) == written
 
 
 def test_strange_names_round_trip(tmp_path):
     strange = ["a\nb", "\udcff\udc80.jpg", "x" * 4000, "\u202egpj", "nul\0", "é", "", "\ud800"]
     space = filled(tmp_path / "c")
-    with space.write_dataset("\udcff\n") as writer:
-        writer.append([Row(name, name, b"", "rejected", name) for name in strange])
-        writer.finish()
-    assert [row.path for row in space.table(["\udcff\n"])] == strange
+    writer = space.write_dataset("\udcff\n")
+    writer.append([Row(name, name, b"", "rejected", name) for name in strange])
+    writer.finish()
+    assert [row.path for row in space.rows(["\udcff\n"])] == strange
 
 
 def test_notes_are_kept_and_replaced(tmp_path):
@@ -179,15 +179,15 @@ def test_a_damaged_block_is_never_served_and_exactly_its_part_is_lost(tmp_path):
 
 def test_a_damaged_table_is_not_served_and_the_next_run_replaces_it(tmp_path):
     space = filled(tmp_path / "c")
-    rows_before = space.table()
+    rows_before = space.rows()
     segment = next((space.path / "datasets").glob("*/*.h5"))
     segment.write_bytes(segment.read_bytes()[:2000])
     with pytest.raises(Damaged, match="run the extraction of photos again"):
-        space.table()
-    with space.write_dataset("photos") as writer:
-        writer.append(rows_before)
-        writer.finish()
-    assert space.table() == rows_before
+        space.rows()
+    writer = space.write_dataset("photos")
+    writer.append(rows_before)
+    writer.finish()
+    assert space.rows() == rows_before
 
 
 def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
@@ -222,13 +222,13 @@ def _extract(path, seed):
     space = FeatureCache.create(path).add_space(DESCRIPTION, 8)
     digests, features = vectors(60)
     index = space.index()
-    with space.write_dataset("photos") as writer:
-        for start in np.random.default_rng(seed).permutation(np.arange(0, 60, 5)):
-            chosen = slice(start, start + 5)
-            if not index.contains(digests[chosen]).all():
-                space.append(digests[chosen], features[chosen])
-            writer.append(rows_of(digests[chosen]))
-        writer.finish()
+    writer = space.write_dataset("photos")
+    for start in np.random.default_rng(seed).permutation(np.arange(0, 60, 5)):
+        chosen = slice(start, start + 5)
+        if not index.contains(digests[chosen]).all():
+            space.append(digests[chosen], features[chosen])
+        writer.append(rows_of(digests[chosen]))
+    writer.finish()
 
 
 @pytest.mark.slow
@@ -243,7 +243,7 @@ def test_processes_at_once_give_what_one_gives(tmp_path):
     space = FeatureCache.open(tmp_path / "c").space()
     digests, features = vectors(60)
     assert np.array_equal(space.index().read(digests), features)
-    assert sorted(row.path for row in space.table()) == sorted(
+    assert sorted(row.path for row in space.rows()) == sorted(
         r.path
         for r in [row for start in range(0, 60, 5) for row in rows_of(digests[start : start + 5])]
     )

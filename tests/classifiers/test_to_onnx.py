@@ -48,7 +48,7 @@ def test_the_file_says_what_the_head_says(trained, tmp_path, capsys):
         ["N", 2],
     )
     space = FeatureCache.open(trained.cache).space()
-    rows = space.table()
+    rows = space.rows()
     pixels = [
         decode((trained.pictures / row.path).read_bytes(), (32, 32), "bilinear") for row in rows
     ]

@@ -52,7 +52,7 @@ def features_of(cache, space_id=None):
     """Return path -> feature of each cached row of a space."""
     spaces = {space.id: space for space in FeatureCache.open(cache).spaces()}
     space = spaces[space_id] if space_id else next(iter(spaces.values()))
-    rows = [row for row in space.table() if row.status == "cached"]
+    rows = [row for row in space.rows() if row.status == "cached"]
     digests = np.frombuffer(b"".join(row.digest for row in rows), np.uint8).reshape(-1, 32)
     return dict(zip((row.path for row in rows), space.index().read(digests), strict=True))
 
@@ -100,7 +100,7 @@ def test_names_labels_and_duplicates_compute_nothing_and_changed_bytes_that_one(
     shutil.copy(pictures / "spots" / "2.jpg", pictures / "spots" / "copy.jpg")
     assert counts(run(pictures)) == (0, 24, 1, 0)
     labels = {
-        row.path: row.label for row in FeatureCache.open(tmp_path / "cache").spaces()[0].table()
+        row.path: row.label for row in FeatureCache.open(tmp_path / "cache").spaces()[0].rows()
     }
     assert labels["stripes/moved.jpg"] == "stripes"
     assert "spots/0.jpg" not in labels

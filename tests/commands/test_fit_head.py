@@ -11,8 +11,8 @@ from cache_samples import vectors
 from fit_samples import DESCRIPTION, labelled_cache
 
 import engine.heads.solvers
+from cache.rows import Row
 from cache.store import FeatureCache
-from cache.table import Row
 from engine.fit_head import main
 from engine.heads.head import load_head
 
@@ -84,7 +84,7 @@ def test_the_files_agree_with_each_other_and_with_the_cache(pets, capsys):
     assert head.space == result["space"]
     # Applied to all features of the cache, the head scores what the three sides say together.
     space = FeatureCache.open(pets).space()
-    rows = space.table()
+    rows = space.rows()
     digests = np.array([list(row.digest) for row in rows], np.uint8)
     found = head.probabilities(space.index().read(digests)).argmax(axis=1)
     right = sum(head.classes[code] == row.label for code, row in zip(found, rows, strict=True))
@@ -155,17 +155,17 @@ def test_classes_that_a_side_lacks_are_warned_of(tmp_path, capsys):
 def test_what_is_left_out_is_warned_of(pets, capsys):
     digests, _ = vectors(200, 16)
     space = FeatureCache.open(pets).space()
-    with space.write_dataset("more") as writer:
-        rows = [("dog", 0), (None, 0), ("dog", 1)]
-        writer.append(
-            [
-                Row(f"{n}.jpg", label, digests[image].tobytes(), "cached")
-                for n, (label, image) in enumerate(rows)
-            ]
-        )
-        writer.append([Row("new.jpg", None, bytes(range(32)), "cached")])
-        writer.append([Row("lost.jpg", "cat", bytes(range(1, 33)), "cached")])
-        writer.finish()
+    writer = space.write_dataset("more")
+    rows = [("dog", 0), (None, 0), ("dog", 1)]
+    writer.append(
+        [
+            Row(f"{n}.jpg", label, digests[image].tobytes(), "cached")
+            for n, (label, image) in enumerate(rows)
+        ]
+    )
+    writer.append([Row("new.jpg", None, bytes(range(32)), "cached")])
+    writer.append([Row("lost.jpg", "cat", bytes(range(1, 33)), "cached")])
+    writer.finish()
     code, _, err = run(capsys, "--cache", pets, "--quiet")
     assert code == 0
     assert "2 images are left out: their bytes occur under several labels" in err
@@ -239,9 +239,9 @@ def test_features_that_are_not_finite_are_one_line(tmp_path, capsys):
     digests, features = vectors(201, 16)
     features[200, 0] = np.nan
     space.append(digests[200:], features[200:])
-    with space.write_dataset("broken") as writer:
-        writer.append([Row("nan.jpg", "cat", digests[200].tobytes(), "cached")])
-        writer.finish()
+    writer = space.write_dataset("broken")
+    writer.append([Row("nan.jpg", "cat", digests[200].tobytes(), "cached")])
+    writer.finish()
     for solver in ("lbfgs", "adam"):
         code, _, err = run(capsys, "--cache", tmp_path, "--solver", solver, "--quiet")
         assert code == 1

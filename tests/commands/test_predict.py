@@ -59,7 +59,7 @@ def test_the_json_is_the_contract_and_says_what_head_and_cache_say(trained, caps
     result = run_json(capsys, trained.pictures, "--head", trained.head)
     head = load_head(trained.head)
     space = FeatureCache.open(trained.cache).space()
-    rows = {row.path: row.digest for row in space.table()}
+    rows = {row.path: row.digest for row in space.rows()}
     assert [entry["path"] for entry in result] == [f"{trained.pictures}/{p}" for p in sorted(rows)]
     for entry in result:
         assert list(entry) == ["path", "label", "probabilities"]

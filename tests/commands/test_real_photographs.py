@@ -77,7 +77,7 @@ def test_bits_do_not_depend_on_batch_and_threads(photographs, options, tmp_path,
         )
         assert result["computed"] + len(result["rejected"]) == 20
         (space,) = FeatureCache.open(cache).spaces()
-        rows = sorted(space.table(), key=lambda row: row.path)
+        rows = sorted(space.rows(), key=lambda row: row.path)
         digests = b"".join(row.digest for row in rows if row.status == "cached")
         keys = np.frombuffer(digests, np.uint8).reshape(-1, 32)
         vectors.append(space.index().read(keys))

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
+from cache.rows import Row
 from cache.store import FeatureCache
-from cache.table import Row
 from engine.heads.dataset import load_dataset, split
 
 DIGESTS, FEATURES = vectors(8, 4)
@@ -18,9 +18,9 @@ def space_with(path, rows, held=DIGESTS, name="photos"):
     space = FeatureCache.create(path).add_space(DESCRIPTION, 4)
     if len(held):
         space.append(held, FEATURES[: len(held)])
-    with space.write_dataset(name) as writer:
-        writer.append(rows)
-        writer.finish()
+    writer = space.write_dataset(name)
+    writer.append(rows)
+    writer.finish()
     return space
 
 

@@ -80,7 +80,7 @@ def test_the_file_is_plain_numpy_without_pickle(tmp_path):
 
 def test_the_same_head_has_the_same_bytes():
     head = a_head()
-    assert head.file_image() == head.file_image()
+    assert head.file_bytes() == head.file_bytes()
 
 
 def test_no_head_says_how_to_make_one(tmp_path):
@@ -179,7 +179,7 @@ def test_a_newer_format_asks_for_an_update(tmp_path):
         load_head(tmp_path)
 
 
-GOOD = a_head().file_image()
+GOOD = a_head().file_bytes()
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -88,7 +88,7 @@ def only_space(cache):
 
 
 def features_of(space):
-    rows = {row.path: row.digest for row in space.table()}
+    rows = {row.path: row.digest for row in space.rows()}
     digests = np.frombuffer(b"".join(rows.values()), np.uint8).reshape(-1, 32)
     return dict(zip(rows, space.index().read(digests), strict=True))
 

@@ -111,7 +111,7 @@ def run(source, space, backbone=None, *, batch_size=4, threads=2, stop=None):
 
 def features_of(space):
     """Return path -> feature of each cached row."""
-    rows = [row for row in space.table() if row.status == "cached"]
+    rows = [row for row in space.rows() if row.status == "cached"]
     digests = np.frombuffer(b"".join(row.digest for row in rows), np.uint8).reshape(-1, 32)
     features = space.index().read(digests)
     return {row.path: vector.tolist() for row, vector in zip(rows, features, strict=True)}
@@ -133,7 +133,7 @@ def test_each_sample_ends_in_one_way(space, batch_size, threads, sequential):
     assert [reason for _, reason in tally.rejected] == ["cannot be read", "too large", "too large"]
     assert tally.done == len(numbers)
     assert_right(space)
-    rows = {row.path: row for row in space.table()}
+    rows = {row.path: row for row in space.rows()}
     assert list(rows) == [sample.path for sample in source.samples]
     assert {path for path, row in rows.items() if row.status == "rejected"} == {
         path for path, _ in tally.rejected
@@ -204,7 +204,7 @@ def test_features_go_to_disk_after_some_time_too(space, monkeypatch):
 def test_no_row_is_durable_before_its_feature(space, monkeypatch):
     """Each write of rows finds in the cache the features of all rows that say cached."""
     monkeypatch.setattr(step, "PART_BYTES", 8 * 8)
-    from cache.dataset import DatasetWriter
+    from cache.segments import DatasetWriter
 
     append = DatasetWriter.append
     calls = []
@@ -231,7 +231,7 @@ def test_a_stop_finishes_what_is_under_way_and_the_next_pass_goes_on(space):
         run(source, space, Sums(on_run=lambda number: number == 5 and stop.set()), stop=stop)
     kept = len(space.index())
     assert 5 * 4 <= kept <= 60
-    assert len(space.table()) == kept
+    assert len(space.rows()) == kept
     assert_right(space)
     tally = run(source, space)
     assert (tally.hits, tally.computed) == (kept, 200 - kept)
@@ -255,7 +255,7 @@ def test_a_source_that_vanishes_fails_and_keeps_what_is_done(space, tmp_path):
     ) as caught:
         run(source, space, pull)
     assert caught.value.exit_code == 1
-    rows = space.table()
+    rows = space.rows()
     assert 16 <= len(rows) < 200
     assert {row.status for row in rows} == {"cached"}
     place.mkdir()

@@ -2,7 +2,7 @@
 
 Folder `datasets/KEY` of a space, KEY the first 16 hexadecimal digits of the SHA-256 of the
 dataset's name; in it `dataset.json` with the name, and segments NUMBER-KIND-SHA256.h5, each a
-file of `cache.table` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
+file of `cache.rows` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
 and takes the place of all before it; `rows` holds some of a run under way, and lies over them.
 """
 
@@ -11,13 +11,12 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from cache.failures import Failure
 from cache.files import Damaged, refuse_links, write_whole
 from cache.part import SUFFIX
 from cache.record import read_record, write_record
-from cache.table import Row, overlay, read_rows, rows_image
+from cache.rows import Row, overlay, read_rows, rows_bytes
 
 _NAME = "dataset.json"
 
@@ -37,43 +36,6 @@ class Segments:
 
     folder: Path
     name: str
-
-    @classmethod
-    def of(cls, space: Path, name: str) -> "Segments":
-        """Return where a dataset's segments are in the folder of a space."""
-        key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return cls(space / "datasets" / key, name)
-
-    @classmethod
-    def made(cls, space: Path, name: str) -> "Segments":
-        """Return the same, with its folder there."""
-        segments = cls.of(space, name)
-        refuse_links(segments.folder)
-        try:
-            cls.at(segments.folder)
-        except (Damaged, FileNotFoundError):
-            segments.folder.mkdir(parents=True, exist_ok=True)
-            write_record(segments.folder / _NAME, "dataset", {"name": name})
-        return segments
-
-    @classmethod
-    def all(cls, space: Path) -> list["Segments"]:
-        """Return all datasets of a space.
-
-        Raises:
-            Damaged: a name is not what was written.
-            Failure: one of the folders is a link.
-        """
-        return [cls.at(record.parent) for record in (space / "datasets").glob(f"*/{_NAME}")]
-
-    @classmethod
-    def at(cls, folder: Path) -> "Segments":
-        """Return the dataset that lies in a folder. Raises as `all` does."""
-        refuse_links(folder)
-        name = _read_name(folder / _NAME)
-        if cls.of(folder.parent.parent, name).folder != folder:
-            raise Damaged(f"{folder / _NAME} does not belong to the folder that it is in")
-        return cls(folder, name)
 
     def paths(self) -> list[Path]:
         """Return the segments in force, oldest first."""
@@ -102,11 +64,48 @@ class Segments:
         """Write a segment after all that are there; return its path. Durable on return."""
         names = (path.name.split("-", 1)[0] for path in self.folder.glob(f"[0-9]*{SUFFIX}"))
         newest = max((int(name) for name in names if name.isdecimal()), default=0)
-        data = rows_image(rows)
+        data = rows_bytes(rows)
         digest = hashlib.sha256(data).hexdigest()
         path = self.folder / f"{newest + 1:08d}-{kind}-{digest}{SUFFIX}"
         write_whole(path, data)
         return path
+
+
+def segments_of(space: Path, name: str) -> Segments:
+    """Return where a dataset's segments are in the folder of a space, made or not."""
+    key = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return Segments(space / "datasets" / key, name)
+
+
+def make_segments(space: Path, name: str) -> Segments:
+    """Return a dataset's segments in the folder of a space; their folder is made where missing."""
+    segments = segments_of(space, name)
+    refuse_links(segments.folder)
+    try:
+        read_segments(segments.folder)
+    except (Damaged, FileNotFoundError):
+        segments.folder.mkdir(parents=True, exist_ok=True)
+        write_record(segments.folder / _NAME, "dataset", {"name": name})
+    return segments
+
+
+def read_segments(folder: Path) -> Segments:
+    """Return the dataset that lies in a folder.
+
+    Raises:
+        Damaged: its name is not what was written.
+        Failure: the folder is a link.
+    """
+    refuse_links(folder)
+    name = _read_name(folder / _NAME)
+    if segments_of(folder.parent.parent, name).folder != folder:
+        raise Damaged(f"{folder / _NAME} does not belong to the folder that it is in")
+    return Segments(folder, name)
+
+
+def list_segments(space: Path) -> list[Segments]:
+    """Return all datasets of a space. Raises as `read_segments` does."""
+    return [read_segments(record.parent) for record in (space / "datasets").glob(f"*/{_NAME}")]
 
 
 def _read_name(path: Path) -> str:
@@ -148,14 +147,3 @@ class DatasetWriter:
                 # Windows deletes no file that somebody reads; the next run does.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     path.unlink()
-
-    def __enter__(self) -> "DatasetWriter":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave what was appended as it is."""

@@ -1,6 +1,6 @@
-"""The dataset table: a row for each sample, with its path, label, digest, status and reason.
+"""The rows of a dataset: one for each sample, with its path, label, digest, status and reason.
 
-A segment of it is an immutable HDF5 file, named by its generation and the SHA-256 of its bytes:
+A segment of them is an immutable HDF5 file, named by its generation and the SHA-256 of its bytes:
 
     paths, labels, reasons            uint8 (bytes,)   texts end to end, UTF-8 (surrogatepass)
     paths_ends, labels_ends, ..._ends int64 (count,)   where each text ends
@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from cache.files import Damaged
-from cache.hdf5 import image, opened
+from cache.hdf5 import file_bytes, opened
 
 STATUSES = ("cached", "rejected")
 
@@ -51,7 +51,7 @@ class Row:
     reason: str = ""
 
 
-def rows_image(rows: Sequence[Row]) -> bytes:
+def rows_bytes(rows: Sequence[Row]) -> bytes:
     """Return the bytes of a file of rows."""
     labels = sorted({row.label for row in rows if row.label is not None})
     reasons = sorted({row.reason for row in rows if row.reason})
@@ -70,7 +70,7 @@ def rows_image(rows: Sequence[Row]) -> bytes:
         "digest": np.frombuffer(digests, np.uint8).reshape(-1, 32),
         "status": np.array([STATUSES.index(row.status) for row in rows], np.uint8),
     }
-    return image("table", {"checksum": _checksum(columns)}, columns)
+    return file_bytes("table", {"checksum": _checksum(columns)}, columns)
 
 
 def read_rows(path: Path) -> list[Row]:
