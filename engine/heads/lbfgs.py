@@ -142,6 +142,9 @@ class _State:
             direction *= np.float32(curvature / np.vdot(change, change))
         for (step, change, curvature), factor in zip(pairs, reversed(factors), strict=True):
             direction += (factor - np.float32(np.vdot(change, direction) / curvature)) * step
+        # Rounding that scales with the steps before, not with this one, has gathered here; `_times`
+        # goes by the sum, and the penalty's slope would otherwise be that of another direction.
+        direction[:, -1] = -direction[:, :-1].sum(axis=1)
         return direction
 
     def _line_search(self, direction: np.ndarray, l2: float) -> float:

@@ -69,6 +69,15 @@ def test_the_optimum_is_scikit_learns(classes, seed):
         np.testing.assert_allclose(ours, probabilities, atol=2e-3)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_rounding_does_not_gather_in_one_class(seed):
+    """Weights' classes sum to zero, whichever kernel multiplied, so that no search is in vain."""
+    features, labels = problem(classes=20, seed=seed)
+    for weights, _, solution in solve(features, labels, 20, STRENGTHS[:9]):
+        assert solution.converged
+        np.testing.assert_allclose(weights.sum(axis=1), 0, atol=1e-6)
+
+
 def test_the_optimum_is_the_same_with_more_features_than_images():
     features, labels = problem(count=60, dimension=400, classes=3)
     ((weights, _, solution),) = solve(features, labels, 3, [0.01])
