@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from cache.rows import Row
 from cache.store import DatasetWriter, Space
-from cache.table import Row
 from engine.backbones.backbone import Backbone
 from engine.runner.tally import Tally
 from engine.sources.load import Loaded
