@@ -18,11 +18,11 @@ import cache.compact
 import cache.rewrite
 import engine.extract
 import engine.fit_head
-import engine.runner.threads
+import engine.runner.step
 from cache.store import FeatureCache
 
 # Small parts, so that a short run has many of them.
-SMALL_PARTS = ((engine.runner.threads, "PART_BYTES", 4 * 24 * 6),)
+SMALL_PARTS = ((engine.runner.step, "PART_BYTES", 4 * 24 * 6),)
 SMALL_TARGETS = (
     (cache.rewrite, "TARGET_BYTES", 4 * 8 * 30),
     (cache.compact, "TARGET_BYTES", 4 * 8 * 30),

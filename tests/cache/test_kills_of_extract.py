@@ -12,7 +12,7 @@ import pytest
 from conftest import write_pictures
 from fault_harness import state
 
-import engine.runner.threads
+import engine.runner.step
 from cache.__main__ import main as cache_main
 from engine.extract import main as extract_main
 from engine.fit_head import main as fit_main
@@ -37,7 +37,7 @@ def extract(capsys, source, cache, options, code=0):
 def test_exactly_the_images_of_a_damaged_part_are_computed_again(
     tmp_path, pictures, options, capsys, monkeypatch
 ):
-    monkeypatch.setattr(engine.runner.threads, "PART_BYTES", 4 * 24 * 8)
+    monkeypatch.setattr(engine.runner.step, "PART_BYTES", 4 * 24 * 8)
     assert extract(capsys, pictures, tmp_path / "c", options)["computed"] == 24
     before = state(tmp_path)
     part = next((tmp_path / "c").glob("spaces/*/parts/*.h5"))
