@@ -50,8 +50,11 @@ def choose_precision(asked: str, model: ModelFile, cache: FeatureCache, images: 
     if asked == "fp32" and model.description.precision == "int8":
         raise UsageFailure("the backbone's file is int8; give its fp32 file, or another precision")
     description = feature_space(model.description, **images.identity)
-    fp32 = next((space for space in cache.spaces() if space.description == description), None)
-    int8 = _fullest(list(int8_spaces(cache, description)))
+    fp32 = int8 = None
+    # Where nothing is to choose, the other spaces need not even be sound.
+    if asked != "fp32" and model.description.precision != "int8":
+        fp32 = next((space for space in cache.spaces() if space.description == description), None)
+        int8 = _fullest(list(int8_spaces(cache, description)))
     way, reason = _way(asked, model, (fp32, int8), len(images.samples))
     if way == _CACHED and int8 is not None:
         return Choice(int8_model(int8), int8, _noted(int8, "parity", "summary") or reason)
