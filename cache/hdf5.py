@@ -94,6 +94,11 @@ class Stored:
     path: Path
     facts: Mapping[str, Any]
 
+    @property
+    def version(self) -> int:
+        """The version of the format that it was written in."""
+        return self.number("version")
+
     def number(self, name: str) -> int:
         """Return a fact that is a whole number. Damaged if it is none."""
         value = self.facts.get(name)

@@ -16,7 +16,7 @@ from cache.failures import Failure
 from cache.files import Damaged, read_regular, write_whole
 
 FORMAT = "onceover"
-VERSION = 1
+VERSION = 2
 
 # Largest record that is read: a feature space's description has some hundred bytes.
 _MAX_BYTES = 2**22
@@ -42,7 +42,7 @@ def sealed(kind: str, fields: Mapping[str, Any], size: int | None = None) -> byt
 
 
 def unsealed(data: bytes, path: Path, kind: str) -> dict[str, Any]:
-    """Return what a record says. path: where it is from, for messages.
+    """Return what a record says, and its `version`. path: where it is from, for messages.
 
     Raises:
         Damaged: it is not a record of that kind, or not what was written.
@@ -69,7 +69,7 @@ def unsealed(data: bytes, path: Path, kind: str) -> dict[str, Any]:
             f"{path} has format version {version}, this release reads up to {VERSION}; "
             f"update {FORMAT}"
         )
-    return {key: record[key] for key in record if key not in ("format", "version", "sha256")}
+    return {key: record[key] for key in record if key not in ("format", "sha256")}
 
 
 def write_record(path: Path, kind: str, fields: Mapping[str, Any]) -> None:
@@ -85,4 +85,5 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         Failure: a newer release wrote it.
         OSError: it is not there, or may not be read.
     """
-    return unsealed(read_regular(path, _MAX_BYTES), path, kind)
+    record = unsealed(read_regular(path, _MAX_BYTES), path, kind)
+    return {key: value for key, value in record.items() if key != "version"}

@@ -1,22 +1,26 @@
-"""The rows of a dataset (one source) on disk: a whole table, and what a run adds to it.
+"""The rows of a dataset (one source) on disk: those of a finished run, and what a run adds.
 
 Folder `datasets/KEY` of a space, KEY the first 16 hexadecimal digits of the SHA-256 of the
 dataset's name; in it `dataset.json` with the name, and segments NUMBER-KIND-SHA256.h5, each a
-file of `cache.rows` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
+file of `cache.row_files` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
 and takes the place of all before it; `rows` holds some of a run under way, and lies over them.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from cache.failures import Failure
 from cache.files import Damaged, refuse_links, write_whole
-from cache.part import SUFFIX
+from cache.known_files import KnownFiles
+from cache.part import SUFFIX, file_sha256
 from cache.record import read_record, write_record
-from cache.rows import Row, overlay, read_rows, rows_bytes
+from cache.row_files import RowColumns, checksum, read_checksum, read_columns, read_rows, rows_bytes
+from cache.rows import Row, overlay
 
 _NAME = "dataset.json"
 
@@ -60,7 +64,15 @@ class Segments:
         except Damaged as damage:
             raise Damaged(f"{damage}; run the extraction of {self.name} again") from damage
 
-    def write(self, rows: Sequence[Row], kind: str) -> Path:
+    def known_files(self) -> KnownFiles:
+        """Return which files need not be read again.
+
+        What another process finishes or removes meanwhile, or is damaged, is left out: such files
+        are read, and no more.
+        """
+        return KnownFiles(columns for path in self.paths() if (columns := _sound_columns(path)))
+
+    def write(self, rows: RowColumns, kind: str) -> Path:
         """Write a segment after all that are there; return its path. Durable on return."""
         names = (path.name.split("-", 1)[0] for path in self.folder.glob(f"[0-9]*{SUFFIX}"))
         newest = max((int(name) for name in names if name.isdecimal()), default=0)
@@ -108,6 +120,12 @@ def list_segments(space: Path) -> list[Segments]:
     return [read_segments(record.parent) for record in (space / "datasets").glob(f"*/{_NAME}")]
 
 
+def _sound_columns(path: Path) -> dict[str, np.ndarray] | None:
+    with contextlib.suppress(Damaged, FileNotFoundError):
+        return read_columns(path)
+    return None
+
+
 def _read_name(path: Path) -> str:
     try:
         name = read_record(path, "dataset").get("name")
@@ -129,21 +147,32 @@ class DatasetWriter:
     def __init__(self, segments: Segments) -> None:
         """Begin a run: an empty segment tells `gc` that features may be wanted."""
         self._segments = segments
-        self._rows: list[Row] = []
+        self._rows = RowColumns()
         self.append([])
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows."""
         added = list(rows)
-        self._segments.write(added, _PARTIAL)
-        self._rows += added
+        self._segments.write(RowColumns(added), _PARTIAL)
+        self._rows.extend(added)
 
     def finish(self) -> None:
-        """Replace the dataset's table by this run's rows."""
+        """Replace the dataset's rows by this run's."""
         older = list(self._segments.folder.glob(f"[0-9]*{SUFFIX}"))
-        written = self._segments.write(self._rows, _WHOLE)
+        whole = self._whole() or self._segments.write(self._rows, _WHOLE)
         for path in older:
-            if path != written:
+            if path != whole:
                 # Windows deletes no file that somebody reads; the next run does.
                 with contextlib.suppress(FileNotFoundError, PermissionError):
                     path.unlink()
+
+    def _whole(self) -> Path | None:
+        """Return the segment of the last finished run if it holds just these rows, and is sound."""
+        for path in self._segments.paths()[:1]:
+            with contextlib.suppress(Damaged, FileNotFoundError):
+                same = f"-{_WHOLE}-" in path.name and read_checksum(path) == checksum(
+                    self._rows.arrays()
+                )
+                if same and path.stem.endswith(file_sha256(path)):
+                    return path
+        return None

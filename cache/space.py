@@ -15,6 +15,7 @@ import numpy as np
 from cache.failures import UsageFailure
 from cache.files import Damaged, is_link, refuse_links
 from cache.index import Index
+from cache.known_files import KnownFiles
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
 from cache.record import read_record, write_record
 from cache.rows import Row
@@ -196,6 +197,10 @@ class Space:
             for name in (known if names is None else names)
             for row in segments_of(self.path, name).rows()
         ]
+
+    def known_files(self, name: str) -> KnownFiles:
+        """Return which files of a dataset hold the bytes of their rows' digests still."""
+        return segments_of(self.path, name).known_files()
 
     def write_dataset(self, name: str) -> DatasetWriter:
         """Begin to write the rows of a dataset."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from cache.files import Damaged
 from cache.part import SUFFIX, file_sha256, open_part, set_aside
 from cache.record import read_record
-from cache.rows import read_rows
+from cache.row_files import read_rows
 from cache.segments import read_segments
 from cache.space import Space, read_note
 from cache.store import FeatureCache

@@ -240,7 +240,7 @@ def test_a_read_only_cache_is_read(tmp_path, capsys):
 def test_options_stand_on_either_side(tmp_path, capsys):
     filled(tmp_path / "c", parts=1)
     assert main(["--json", "info", str(tmp_path / "c")]) == 0
-    assert json.loads(capsys.readouterr().out)["version"] == 1
+    assert json.loads(capsys.readouterr().out)["version"] == 2
 
 
 def test_a_space_is_chosen_where_there_are_several(tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import random
 
 import numpy as np
@@ -11,7 +12,7 @@ from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache import rows as rows_files
+from cache import row_files
 from cache.__main__ import main
 from cache.failures import Failure
 from cache.hdf5 import USER_BLOCK, file_bytes
@@ -207,18 +208,20 @@ def test_any_value_in_any_record_is_read_or_refused(victim, which, place, value)
     victim.restore()
 
 
+COLUMNS = [name for name, _, _ in row_files.COLUMNS]
+
+
 @FUZZ
-@given(st.sampled_from([name for name, _, _ in rows_files._COLUMNS]), changes)
+@given(st.sampled_from(COLUMNS), changes)
 def test_any_column_of_a_table_is_read_or_refused(victim, name, wanted):
     segment = next(file for file in victim.files if "-whole-" in file.name)
-    with rows_files.opened(segment, "table") as file:
-        columns = {name: file.array(name, d, s).read() for name, d, s in rows_files._COLUMNS}
-    dtype, shape = next((d, s) for n, d, s in rows_files._COLUMNS if n == name)
-    width = np.dtype(dtype).itemsize * (shape[1] if len(shape) > 1 else 1)
+    columns = row_files.read_columns(segment)
+    dtype, rest = columns[name].dtype, columns[name].shape[1:]
+    width = dtype.itemsize * math.prod(rest)
     data = mutated(columns[name].tobytes(), wanted)
     data = data[: len(data) // width * width]
-    columns[name] = np.frombuffer(data, dtype).reshape(-1, *shape[1:])
-    segment.write_bytes(file_bytes("table", {"checksum": rows_files._checksum(columns)}, columns))
+    columns[name] = np.frombuffer(data, dtype).reshape(-1, *rest)
+    segment.write_bytes(file_bytes("table", {"checksum": row_files.checksum(columns)}, columns))
     with contextlib.suppress(Failure):
         for row in victim.space.rows():
             assert len(row.digest) in (0, 32)

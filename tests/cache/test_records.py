@@ -13,7 +13,7 @@ from cache.failures import Failure
 from cache.files import Damaged
 from cache.hdf5 import USER_BLOCK
 from cache.record import read_record, sealed, unsealed, write_record
-from cache.rows import read_rows
+from cache.row_files import read_rows
 from cache.space import Space
 from cache.store import FeatureCache
 
@@ -25,7 +25,7 @@ def test_a_record_says_what_was_written(tmp_path):
     assert read_record(tmp_path / "r.json", "thing") == FIELDS
     record = json.loads((tmp_path / "r.json").read_bytes())
     assert list(record)[:3] == ["format", "version", "sha256"]
-    assert (record["format"], record["version"]) == ("onceover-thing", 1)
+    assert (record["format"], record["version"]) == ("onceover-thing", 2)
 
 
 @pytest.mark.parametrize("size", [None, USER_BLOCK])
@@ -103,10 +103,10 @@ def test_a_newer_format_is_refused_in_every_file(tmp_path, kind):
     path = kinds(space)[kind]
     data = path.read_bytes()
     if path.suffix == ".h5":
-        path.write_bytes(resealed(data[:USER_BLOCK], version=2) + data[USER_BLOCK:])
+        path.write_bytes(resealed(data[:USER_BLOCK], version=3) + data[USER_BLOCK:])
     else:
-        path.write_bytes(resealed(data, version=2))
-    with pytest.raises(Failure, match="format version 2, this release reads up to 1") as failure:
+        path.write_bytes(resealed(data, version=3))
+    with pytest.raises(Failure, match="format version 3, this release reads up to 2") as failure:
         read_everything(tmp_path / "c")
     assert "\n" not in str(failure.value)
 
@@ -217,16 +217,16 @@ def test_a_description_too_deep_is_refused(tmp_path, depth):
 
 def crafted_rows(tmp_path, **columns):
     """Write a file of three rows with other columns, and the checksum that goes with them."""
-    from cache import rows as rows_files
+    from cache import row_files
     from cache.hdf5 import file_bytes
+    from cache.rows import Row
 
-    rows = [rows_files.Row(name, "a", b"\1" * 32, "cached") for name in ("x", "yy", "zzz")]
+    rows = [Row(name, "a", b"\1" * 32, "cached") for name in ("x", "yy", "zzz")]
     path = tmp_path / "rows.h5"
-    path.write_bytes(rows_files.rows_bytes(rows))
-    with rows_files.opened(path, "table") as file:
-        found = {n: file.array(n, d, s).read() for n, d, s in rows_files._COLUMNS}
+    path.write_bytes(row_files.rows_bytes(row_files.RowColumns(rows)))
+    found = row_files.read_columns(path)
     found |= {name: np.asarray(value, found[name].dtype) for name, value in columns.items()}
-    path.write_bytes(file_bytes("table", {"checksum": rows_files._checksum(found)}, found))
+    path.write_bytes(file_bytes("table", {"checksum": row_files.checksum(found)}, found))
     return path
 
 
@@ -245,6 +245,9 @@ def crafted_rows(tmp_path, **columns):
         {"digest": np.ones((2, 32))},
         {"digest": np.ones((4, 32))},
         {"paths": [255] * 6},
+        {"split": [0, 0, 4]},
+        {"split": [0, 0]},
+        {"stat": np.zeros((2, 4))},
     ],
 )
 def test_a_strangers_rows_are_refused(tmp_path, columns):

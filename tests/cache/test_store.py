@@ -1,4 +1,6 @@
 import multiprocessing
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
 from cache.files import Damaged
-from cache.rows import Row, read_rows, rows_bytes
+from cache.row_files import RowColumns, read_rows, rows_bytes
+from cache.rows import SPLITS, Row, Stat, stat_of
 from cache.store import FeatureCache
 
 
@@ -107,6 +110,83 @@ def test_a_run_under_way_lies_over_the_last_finished_one(tmp_path):
         space.rows(["cats"])
 
 
+def test_a_run_that_changes_no_row_writes_none_anew(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    rows = space.rows()
+    (before,) = (space.path / "datasets").glob("*/*.h5")
+    number = before.stat().st_ino
+    writer = space.write_dataset("photos")
+    writer.append(rows)
+    writer.finish()
+    (after,) = (space.path / "datasets").glob("*/*.h5")
+    assert (after, after.stat().st_ino) == (before, number)
+    writer = space.write_dataset("photos")
+    writer.append(rows[::-1])
+    writer.finish()
+    assert space.rows() == rows[::-1]
+
+
+def test_rows_that_are_damaged_are_written_anew(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    rows = space.rows()
+    (path,) = (space.path / "datasets").glob("*/*.h5")
+    data = bytearray(path.read_bytes())
+    data[data.index(rows[0].digest)] ^= 1
+    path.write_bytes(data)
+    writer = space.write_dataset("photos")
+    writer.append(rows)
+    writer.finish()
+    assert space.rows() == rows
+
+
+def with_stat(row, *stat):
+    return replace(row, stat=Stat(*stat))
+
+
+def test_files_are_known_by_all_four_numbers(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=1)
+    digests, _ = vectors(5)
+    a, b, c, d, e = rows_of(digests)
+    stat = (5, -7, 9, 2**63 - 1)
+    rejected = Row("r", "a", b"", "rejected", "no image", stat=Stat(*stat))
+    writer = space.write_dataset("more")
+    writer.append([with_stat(a, *stat), with_stat(b, 5, 7, 9, 12), c, rejected])
+    writer.finish()
+    known = space.known_files("more")
+    assert known.digests([a.path, b.path, c.path, "r", "new"], [Stat(*stat)] * 5) == [
+        a.digest,
+        None,
+        None,
+        None,
+        None,
+    ]
+    for place in range(4):
+        other = list(stat)
+        other[place] -= 1
+        assert known.digests([a.path], [Stat(*other)]) == [None]
+    # What a run under way has found out counts, also that a file cannot be trusted any more.
+    writer = space.write_dataset("more")
+    writer.append([replace(a, digest=d.digest), with_stat(e, *stat)])
+    known = space.known_files("more")
+    assert known.digests([a.path, e.path], [Stat(*stat)] * 2) == [None, e.digest]
+    assert len(known) == 2
+    assert space.known_files("others").digests([a.path], [Stat(*stat)]) == [None]
+    assert space.known_files("more").digests([], []) == []
+
+
+def test_files_of_damaged_rows_are_read_again(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=1)
+    digests, _ = vectors(2)
+    a, b = (with_stat(row, 1, 2, 3, 4) for row in rows_of(digests))
+    writer = space.write_dataset("more")
+    writer.append([a])
+    (path,) = (path for path in space.partial_rows() if a.digest in path.read_bytes())
+    writer.append([b])
+    path.write_bytes(path.read_bytes().replace(a.digest, bytes(32)))
+    known = space.known_files("more")
+    assert known.digests([a.path, b.path], [a.stat, b.stat]) == [None, b.digest]
+
+
 def test_two_runs_of_a_dataset_at_once(tmp_path):
     space = filled(tmp_path / "c", parts=1, rows=4)
     rows = space.rows()
@@ -122,9 +202,12 @@ def test_two_runs_of_a_dataset_at_once(tmp_path):
 
 texts = st.text(st.characters(exclude_categories=()), max_size=30)
 digests = st.binary(min_size=32, max_size=32).filter(any)
-cached = st.builds(Row, texts, st.none() | texts, digests, st.just("cached"), texts)
+counts = st.integers(0, 2**63 - 1)
+times = st.integers(-(2**63), 2**63 - 1)
+origin = (st.sampled_from(SPLITS), st.none() | st.builds(Stat, counts, times, times, counts))
+cached = st.builds(Row, texts, st.none() | texts, digests, st.just("cached"), texts, *origin)
 rejected = st.builds(
-    Row, texts, st.none() | texts, st.just(b"") | digests, st.just("rejected"), texts
+    Row, texts, st.none() | texts, st.just(b"") | digests, st.just("rejected"), texts, *origin
 )
 
 
@@ -132,8 +215,20 @@ rejected = st.builds(
 @settings(deadline=None, max_examples=60)
 def test_any_rows_round_trip(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rows") / "rows.h5"
-    path.write_bytes(rows_bytes(written))
+    path.write_bytes(rows_bytes(RowColumns(written)))
     assert read_rows(path) == written
+
+
+def test_what_a_row_keeps_of_its_file_changes_with_the_file(tmp_path):
+    file = tmp_path / "a.jpg"
+    file.write_bytes(b"first")
+    os.utime(file, ns=(0, -(10**18)))  # before 1970
+    stat = stat_of(file.stat())
+    assert stat == stat_of(file.stat())
+    assert (stat.size, stat.modified) == (5, -(10**18))
+    file.write_bytes(b"other")
+    assert stat_of(file.stat()) != stat
+    assert stat_of(os.stat_result((0, 2**127 + 3, *[0] * 8))).number == 3
 
 
 def test_strange_names_round_trip(tmp_path):
