@@ -19,7 +19,7 @@ from benchmarks.schedule import Schedule, schedule
 from cache.commandline.command import Console, run_command
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import BackboneRequest, request_from
-from engine.heads.dataset import SIDES, Split
+from engine.heads.split import SIDES, Split
 from engine.sources.open import open_source
 
 

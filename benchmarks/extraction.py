@@ -28,9 +28,10 @@ from cache.store import FeatureCache
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import exported_model, request_from
 from engine.graphs.session import available_cores, run_over, session
-from engine.heads.dataset import load_dataset, split
 from engine.heads.l2_path import fit_regularised
+from engine.heads.open_features import open_features
 from engine.heads.rows import LoadedRows
+from engine.heads.split import SplitOptions, split
 from engine.images.decode import DECODE_RULE
 from engine.precision.calibration_set import CALIBRATION, Images, calibration_pixels
 from engine.precision.parity import cosine_similarities
@@ -183,12 +184,11 @@ def _rate(work: Callable[[], object], images: int, seconds: float) -> float:
 def _features(fp32: Path, int8: Path, seeds: int, calibrated: np.ndarray) -> dict[str, Any]:
     """Compare the features of both caches, and heads trained on either by the same splits."""
     spaces = [FeatureCache.open(path).space() for path in (fp32, int8)]
-    indexes = [space.index() for space in spaces]
-    dataset = load_dataset(spaces[0], indexes[0])
-    wide, narrow = (index.read(dataset.digests) for index in indexes)
+    images = open_features(spaces[0]).labelled()
+    wide, narrow = (space.index().read(images.digests) for space in spaces)
     cosines = cosine_similarities(wide, narrow)
     accuracies = [
-        [_accuracy(features, dataset.labels, seed) for seed in range(seeds)]
+        [_accuracy(features, images.y, seed) for seed in range(seeds)]
         for features in (wide, narrow)
     ]
     return {
@@ -203,7 +203,7 @@ def _features(fp32: Path, int8: Path, seeds: int, calibrated: np.ndarray) -> dic
 
 def _accuracy(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
     """Return the test accuracy of a head by the split of a seed."""
-    parts = split(labels, seed=seed)
+    parts = split(labels, SplitOptions(seed=seed))
     rows = [LoadedRows(features[side], labels[side]) for side in (parts.train, parts.validation)]
     head = fit_regularised(rows[0], rows[1], int(labels.max()) + 1)
     answers = (features[parts.test] @ head.weights + head.biases).argmax(axis=1)

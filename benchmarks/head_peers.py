@@ -11,7 +11,8 @@ import numpy as np
 
 from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache
-from engine.heads.dataset import SIDES, load_dataset, split
+from engine.heads.open_features import open_features
+from engine.heads.split import SIDES, split
 
 _Side = tuple[np.ndarray, np.ndarray]
 
@@ -29,16 +30,13 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _train(arguments: argparse.Namespace, console: Console) -> None:
-    space = FeatureCache.open(arguments.cache).space()
-    index = space.index()
-    dataset = load_dataset(space, index)
-    parts = split(dataset.labels)
+    features = open_features(FeatureCache.open(arguments.cache).space()).labelled()
+    parts = split(features.y)
     train, validation, test = (
-        (index.read(dataset.digests[parts.side(side)]), dataset.labels[parts.side(side)])
-        for side in SIDES
+        (features.X[parts.side(side)], features.y[parts.side(side)]) for side in SIDES
     )
     way = _keras if arguments.library == "keras" else _sklearn
-    loss, accuracy = way(train, validation, test, len(dataset.classes))
+    loss, accuracy = way(train, validation, test, len(features.classes))
     result = {"test": {"loss": loss, "accuracy": accuracy}}
     console.result(result, f"test loss {loss:.4f}, accuracy {accuracy:.4f}")
 

@@ -17,7 +17,8 @@ from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.store import request_from
-from engine.heads.dataset import SIDES, load_dataset, split
+from engine.heads.open_features import open_features
+from engine.heads.split import SIDES, SplitOptions, split
 from engine.precision.parity import cosine_similarities
 from engine.runner.survey import dataset_name
 from engine.sources.open import open_source
@@ -82,16 +83,15 @@ def _features(keras: Any, space: Space, arguments: argparse.Namespace) -> dict[s
 
 def _train(keras: Any, space: Space, arguments: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Train the layer in Keras, on the split that `fit_head` makes of the same images."""
-    index = space.index()
-    dataset = load_dataset(space, index, [dataset_name(arguments.source)])
-    one_hot = np.eye(len(dataset.classes), dtype=np.float32)[dataset.labels]
-    parts = split(dataset.labels, (70, 15, 15), seed)
+    features = open_features(space, [dataset_name(arguments.source)]).labelled()
+    one_hot = np.eye(len(features.classes), dtype=np.float32)[features.y]
+    parts = split(features.y, SplitOptions(seed=seed))
     train, validation, test = (
-        (index.read(dataset.digests[parts.side(side)]), one_hot[parts.side(side)]) for side in SIDES
+        (features.X[parts.side(side)], one_hot[parts.side(side)]) for side in SIDES
     )
     keras.utils.set_random_seed(seed)
     started = time.perf_counter()
-    model = dense_model(keras, space.dimension, len(dataset.classes))
+    model = dense_model(keras, space.dimension, len(features.classes))
     model.fit(
         *train,
         batch_size=arguments.batch_size,

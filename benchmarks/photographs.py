@@ -12,7 +12,7 @@ from PIL import Image
 from cache.failures import Failure
 from cache.files import publish, temporary
 from engine.graphs.session import available_cores
-from engine.heads.dataset import Split, split
+from engine.heads.split import Split, SplitOptions, split
 from engine.images.decode import Rejected, decode
 from engine.images.formats import HEAD_BYTES, image_format
 from engine.sources.open import Sample, Source, Unreadable, open_source
@@ -26,7 +26,7 @@ _COMMENT = b"\xff\xfe"
 class Usable:
     """The distinct labelled images of a source that decode, in the order of their digests.
 
-    The order of `engine.heads.dataset`, so that the same seed splits both alike.
+    The order of `engine.heads.features`, so that the same seed splits both alike.
     labels: int64 (N,), indices into `classes`.
     """
 
@@ -37,7 +37,7 @@ class Usable:
 
     def split(self, seed: int) -> Split:
         """Return the split that `fit_head` makes of the same images."""
-        return split(self.labels, (70, 15, 15), seed)
+        return split(self.labels, SplitOptions(seed=seed))
 
 
 def usable(source: Source, count: int | None = None) -> Usable:

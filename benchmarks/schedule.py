@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.heads.dataset import SIDES, split
+from engine.heads.split import SIDES, split
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,6 @@ class Schedule:
 def schedule(per_class: Sequence[int], epochs: int, batch_size: int) -> Schedule:
     """Return the schedule of images of some classes under the split of `fit_head`."""
     labels = np.repeat(np.arange(len(per_class)), per_class)
-    parts = split(labels, (70, 15, 15), 0)
+    parts = split(labels)
     train, validation, test = (len(parts.side(side)) for side in SIDES)
     return Schedule(train, validation, test, epochs, batch_size)

@@ -16,7 +16,7 @@ from benchmarks.options import add_source, benchmark_parser, finish, positive
 from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
-from engine.heads.dataset import SIDES
+from engine.heads.split import SIDES
 from engine.sources.open import open_source
 
 # What the report says of its own run: 4,999 images, 10 epochs, its author's machine.

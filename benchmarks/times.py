@@ -5,7 +5,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.schedule import Schedule, schedule
-from engine.heads.dataset import SIDES
+from engine.heads.split import SIDES
 
 
 @dataclass(frozen=True)

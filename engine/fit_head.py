@@ -90,25 +90,23 @@ def _seed(text: str) -> int:
 
 
 def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
+    from cache.store import FeatureCache
     from engine.estimators.fit import summary, write_fit
-    from engine.heads.fit import FitOptions, fit
+    from engine.heads.fit import fit
+    from engine.heads.open_features import open_features
     from engine.heads.solvers import SolverOptions
+    from engine.heads.split import SplitOptions
 
-    options = FitOptions(
-        cache=arguments.cache,
-        space=arguments.space,
-        datasets=arguments.dataset,
-        percentages=arguments.split,
+    solver = SolverOptions(
+        solver=arguments.solver,
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
         seed=arguments.seed,
-        solver=SolverOptions(
-            solver=arguments.solver,
-            epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
-            seed=arguments.seed,
-            memory=arguments.memory * 2**20,
-        ),
+        memory=arguments.memory * 2**20,
     )
-    result = fit(options, console.say, console.warn)
+    space = FeatureCache.open(arguments.cache).space(arguments.space)
+    features = open_features(space, arguments.dataset)
+    result = fit(features, SplitOptions(arguments.split, arguments.seed), solver)
     out = write_fit(result, arguments.out, report=not arguments.no_report)
     console.result({**result.payload(), "out": str(out)}, summary(result, out))
 

@@ -62,7 +62,7 @@ def summary(demo: "Demo") -> str:
     from engine.demo.job import EPOCHS
 
     first, second, fit = demo.first, demo.second, demo.fit
-    train, _, test = fit.scores
+    train, test = fit.train, fit.test
     lines = [f"{'':<14}{'images':>8}{'backbone passes':>17}{'seconds':>9}"]
     for name, images, passes, seconds in (
         ("export, once", 0, 0, demo.export_seconds),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Interrupted
+from cache.store import FeatureCache
 from engine.backbones.store import BackboneRequest, backbone_request, exported_model
 from engine.demo.pictures import write_pictures
 from engine.estimators.fit import write_fit
-from engine.heads.fit import Fit, FitOptions, fit
+from engine.heads.fit import Fit, fit
+from engine.heads.open_features import open_features
 from engine.process.execution import Execution
 from engine.runner.extract import Extraction, FeatureRequest, extract
 from engine.runner.survey import survey
@@ -110,7 +112,7 @@ def demonstrate(options: DemoOptions, execution: Execution = Execution()) -> Dem
         first = _extract(pictures, cache, request, execution)
         _log.info("the same once more")
         second = _extract(pictures, cache, request, execution)
-        fitted = fit(FitOptions(str(cache)), _log.info, _log.warning)
+        fitted = fit(open_features(FeatureCache.open(cache).space()))
         kept = (cache, write_fit(fitted, None, report=True)) if options.cache else None
     return Demo(export_seconds, first, second, fitted, kept, time.perf_counter() - started)
 

@@ -1,13 +1,12 @@
 """Features in, a head's weights out: standardise, solve, choose the L2 strength, fold back."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from cache.failures import Failure
-from engine.heads.lbfgs import Solution, solve_path
+from engine.heads.lbfgs import optima
 from engine.heads.rows import LoadedRows
 from engine.heads.softmax import log_softmax, losses
+from engine.heads.solution import Solution
 
 # From a head that hardly looks at the features to one that follows each image, two a decade.
 STRENGTHS = tuple(10.0 ** (power / 2) for power in range(6, -11, -1))
@@ -23,80 +22,47 @@ _CONSTANT = 1e-6
 _SUMMED = 256
 
 
-@dataclass(frozen=True)
-class Strength:
-    """A point on the path. Losses in nats, without the penalty; l2 as in `engine.heads.lbfgs`."""
-
-    l2: float
-    train_loss: float
-    validation_loss: float
-    validation_accuracy: float
-    iterations: int
-    converged: bool
-
-
-@dataclass(frozen=True)
-class Regularised:
-    """The chosen head: weights float32 (D, C) and biases float32 (C,) for features as they are.
-
-    l2: the strength with the least validation loss, the stronger one of equals.
-    path: every strength that was tried, from strong to weak.
-    """
-
-    weights: np.ndarray
-    biases: np.ndarray
-    l2: float
-    path: tuple[Strength, ...]
-
-
-def fit_regularised(train: LoadedRows, validation: LoadedRows, classes: int) -> Regularised:
+def fit_regularised(train: LoadedRows, validation: LoadedRows, classes: int) -> Solution:
     """Fit softmax regressions of falling L2 strength until validation says that it is enough.
 
-    Deterministic: no random numbers. Needs a copy of the features beside them.
+    Deterministic: no random numbers. Needs a copy of the features beside them. The solution's
+    `chosen` is the `l2` with the least validation loss, the stronger one of equals; its history
+    has every strength that was tried, from strong to weak, with losses in nats without penalty.
 
     Raises:
         Failure: the features are too large for float32 arithmetic.
     """
     centre, scale = _standardisation(train.features)
     standardised, held_out = ((rows.features - centre) * scale for rows in (train, validation))
-    path: list[Strength] = []
-    best: tuple[np.ndarray, np.ndarray] | None = None
-
-    def judge(solution: Solution) -> bool:
-        nonlocal best
-        logs = log_softmax(held_out @ solution.weights.astype(np.float32) + solution.biases)
+    history: list[dict[str, float]] = []
+    best = 0
+    for optimum in optima(standardised, train.labels, classes, STRENGTHS):
+        logs = log_softmax(held_out @ optimum.weights.astype(np.float32) + optimum.biases)
         loss = float(losses(logs, validation.labels).mean())
-        if all(loss < earlier.validation_loss for earlier in path):
-            best = solution.weights.copy(), solution.biases.copy()
-        accuracy = float((logs.argmax(axis=1) == validation.labels).mean())
-        penalty = solution.l2 / 2 * float(np.vdot(solution.weights, solution.weights))
-        path.append(
-            Strength(
-                solution.l2,
-                solution.objective - penalty,
-                loss,
-                accuracy,
-                solution.iterations,
-                solution.converged,
-            )
+        if not history or loss < history[best]["validation_loss"]:
+            best = len(history)
+            weights, biases = optimum.weights.copy(), optimum.biases.copy()
+        history.append(
+            {
+                "l2": optimum.l2,
+                "train_loss": optimum.loss,
+                "validation_loss": loss,
+                "validation_accuracy": float((logs.argmax(axis=1) == validation.labels).mean()),
+                "iterations": optimum.iterations,
+                "converged": optimum.converged,
+            }
         )
-        return _chosen(path) >= len(path) - _PATIENCE
-
-    solve_path(standardised, train.labels, classes, STRENGTHS, judge)
-    assert best is not None
+        if len(history) - best > _PATIENCE:
+            break
     # softmax(((x - centre) * scale) W + b) = softmax(x (scale W) + b - centre (scale W))
-    weights = scale[:, None] * best[0]
-    biases = best[1] - centre @ weights
-    return Regularised(
+    weights = scale[:, None] * weights
+    biases = biases - centre @ weights
+    return Solution(
         weights.astype(np.float32),
         (biases - biases.mean()).astype(np.float32),
-        path[_chosen(path)].l2,
-        tuple(path),
+        {"l2": history[best]["l2"]},
+        tuple(history),
     )
-
-
-def _chosen(path: list[Strength]) -> int:
-    return min(range(len(path)), key=lambda number: path[number].validation_loss)
 
 
 def _standardisation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ linear in W, so the line search along a direction P needs Z P alone (docs/decisi
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,38 +32,36 @@ _TRIALS = 20
 
 
 @dataclass(frozen=True)
-class Solution:
+class Optimum:
     """Weights for one strength.
 
-    weights: float64 (D, C). biases: float64 (C,). objective: nats, penalty included.
+    weights: float64 (D, C). biases: float64 (C,). loss: nats, without the penalty.
     iterations: how many it took. converged: whether the tolerance was met.
     """
 
     l2: float
     weights: np.ndarray
     biases: np.ndarray
-    objective: float
+    loss: float
     iterations: int
     converged: bool
 
 
-def solve_path(
+def optima(
     features: np.ndarray,
     labels: np.ndarray,
     classes: int,
     strengths: Sequence[float],
-    go_on: Callable[[Solution], bool],
     tolerance: float = _TOLERANCE,
-) -> None:
-    """Solve for one strength after another, each from the one before, while `go_on` says so.
+) -> Iterator[Optimum]:
+    """Yield the optimum of one strength after another, each solved from the one before.
 
     features: float32 (N, D), standardised. labels: int64 (N,), each class at least once.
-    strengths: l2, descending. go_on: is given each solution, whose arrays the next overwrites.
+    strengths: l2, descending. The arrays of an optimum are overwritten by the next.
     """
     state = _State(features, labels, classes)
     for l2 in strengths:
-        if not go_on(state.solve(l2, tolerance)):
-            return
+        yield state.solve(l2, tolerance)
 
 
 class _State:
@@ -81,7 +79,7 @@ class _State:
         # curvature that one strength has learnt serves the next exactly.
         self._pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_PAIRS)
 
-    def solve(self, l2: float, tolerance: float) -> Solution:
+    def solve(self, l2: float, tolerance: float) -> Optimum:
         """Go on from the present parameters to the optimum of a strength."""
         converged = False
         iterations = 0
@@ -99,8 +97,7 @@ class _State:
             previous, self._gradient = self._gradient, self._loss_gradient()
             self._pairs.append((np.float32(step) * direction, self._gradient - previous))
         weights, biases = self._theta[:-1], self._theta[-1]
-        objective = self._loss(self._logs) + l2 / 2 * float(np.vdot(weights, weights))
-        return Solution(l2, weights, biases, objective, iterations, converged)
+        return Optimum(l2, weights, biases, self._loss(self._logs), iterations, converged)
 
     def _times(self, direction: np.ndarray) -> np.ndarray:
         """Return the change of the logits, float64 (N, C), along a direction (D + 1, C).
@@ -128,10 +125,10 @@ class _State:
         direction = -gradient.astype(np.float32)
         pairs = []
         for step, change in self._pairs:
-            whole = change + np.float32(l2) * _weights_only(step)
-            curvature = float(np.vdot(step, whole))
+            penalised = change + np.float32(l2) * _weights_only(step)
+            curvature = float(np.vdot(step, penalised))
             if curvature > 0:
-                pairs.append((step, whole, curvature))
+                pairs.append((step, penalised, curvature))
         factors = []
         for step, change, curvature in reversed(pairs):
             factor = np.float32(np.vdot(step, direction) / curvature)

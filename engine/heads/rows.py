@@ -38,6 +38,12 @@ class FeatureRows(Protocol):
         and the order of blocks, but not the rows inside one.
         """
 
+    def first(self, size: int) -> "LoadedRows":
+        """Return the first rows, up to `size` bytes, in memory: at least one.
+
+        A random sample of a side: its order is that of the digests, which have no meaning.
+        """
+
 
 @dataclass(frozen=True)
 class LoadedRows:
@@ -57,6 +63,11 @@ class LoadedRows:
         """Yield all rows at once, see FeatureRows."""
         del rng  # with one block there is nothing to shuffle
         yield np.arange(len(self.labels)), self.features
+
+    def first(self, size: int) -> "LoadedRows":
+        """Return the first rows, see FeatureRows."""
+        count = max(1, size // (4 * self.dimension))
+        return LoadedRows(self.features[:count], self.labels[:count])
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,12 @@ class StoredRows:
             self.index.read(self.digests[positions], out=features)
             _check_finite(features, [self.paths[position] for position in positions])
             yield positions, features
+
+    def first(self, size: int) -> LoadedRows:
+        """Return the first rows, see FeatureRows. Failure if a feature is not finite."""
+        count = max(1, size // (4 * self.dimension))
+        labels, paths = self.labels[:count], self.paths[:count]
+        return StoredRows(self.index, self.digests[:count], labels, paths, self.block).load()
 
     def load(self) -> LoadedRows:
         """Read all rows into memory, in their order. Failure if a feature is not finite."""

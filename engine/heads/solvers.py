@@ -1,9 +1,8 @@
-"""The two solvers behind one signature: the features of a split in, weights and biases out."""
+"""The two solvers behind one signature: the rows of two sides in, weights and biases out."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from engine.heads.adam import adam_epochs
 from engine.heads.l2_path import fit_regularised
 from engine.heads.rows import FeatureRows, LoadedRows, StoredRows
 from engine.heads.softmax import log_softmax, losses
+from engine.heads.solution import Solution
 
 # The share of adam's memory that validation may take for the curve over the epochs.
 _VALIDATION_SHARE = 4
@@ -37,53 +37,42 @@ class SolverOptions:
         return max(1, share // (4 * dimension * self.batch_size)) * self.batch_size
 
 
-@dataclass(frozen=True)
-class Solved:
-    """What a solver found.
-
-    weights: float32 (D, C). biases: float32 (C,). rows: of train, validation and test; in memory
-    where the solver has loaded them. history: a point for each strength or epoch, as JSON values.
-    chosen: as JSON values, `l2`, or `epochs` and `batch_size`.
-    """
-
-    weights: np.ndarray
-    biases: np.ndarray
-    rows: Sequence[FeatureRows]
-    history: tuple[dict[str, Any], ...]
-    chosen: dict[str, Any]
-
-
-def solve(sides: Sequence[StoredRows], classes: int, options: SolverOptions) -> Solved:
-    """Train on the first of `sides` (train, validation, test); the third is only handed back.
+def load_sides(sides: Sequence[StoredRows], options: SolverOptions) -> Sequence[FeatureRows]:
+    """Read sides into memory as the solver needs them; adam leaves what is too large on disk.
 
     Raises:
-        Failure: the features are not finite or too large, or lbfgs cannot hold them in memory.
+        Failure: the features are not finite, or lbfgs cannot hold them in memory.
     """
-    return (_lbfgs if options.solver == "lbfgs" else _adam)(sides, classes, options)
+    size = sum(4 * rows.dimension * len(rows.labels) for rows in sides)
+    if options.solver == "adam" and size > options.memory:
+        return sides
+    if options.solver == "lbfgs":
+        # The features, and a standardised copy of those for training and validation.
+        _check_memory(2 * size)
+    return [rows.load() for rows in sides]
 
 
-def _lbfgs(sides: Sequence[StoredRows], classes: int, options: SolverOptions) -> Solved:
-    del options
-    # The features, and a standardised copy of those for training and validation.
-    _check_memory(2 * _bytes(sides))
-    train, validation, test = (rows.load() for rows in sides)
-    found = fit_regularised(train, validation, classes)
-    return Solved(
-        found.weights,
-        found.biases,
-        (train, validation, test),
-        tuple(asdict(strength) for strength in found.path),
-        {"l2": found.l2},
-    )
+def solve(
+    train: FeatureRows, validation: FeatureRows, classes: int, options: SolverOptions
+) -> Solution:
+    """Train on one side, and choose or watch by the other; rows as `load_sides` gives them.
+
+    Raises:
+        Failure: the features are not finite or too large.
+    """
+    if options.solver == "adam":
+        return _adam(train, validation, classes, options)
+    assert isinstance(train, LoadedRows)
+    assert isinstance(validation, LoadedRows)
+    return fit_regularised(train, validation, classes)
 
 
-def _adam(sides: Sequence[StoredRows], classes: int, options: SolverOptions) -> Solved:
-    rows: Sequence[FeatureRows] = sides
-    if _bytes(sides) <= options.memory:
-        rows = [side.load() for side in sides]
-    watched = _first(sides[1], options.memory // _VALIDATION_SHARE)
+def _adam(
+    train: FeatureRows, validation: FeatureRows, classes: int, options: SolverOptions
+) -> Solution:
+    watched = validation.first(options.memory // _VALIDATION_SHARE)
     epochs = adam_epochs(
-        rows[0],
+        train,
         classes,
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -102,19 +91,7 @@ def _adam(sides: Sequence[StoredRows], classes: int, options: SolverOptions) -> 
             }
         )
     chosen = {"epochs": options.epochs, "batch_size": options.batch_size}
-    return Solved(epoch.weights, epoch.biases, rows, tuple(history), chosen)
-
-
-def _first(rows: StoredRows, size: int) -> LoadedRows:
-    """Load the first rows, up to `size` bytes: a random sample, as digests have no meaning."""
-    count = max(1, size // (4 * rows.dimension))
-    return StoredRows(
-        rows.index, rows.digests[:count], rows.labels[:count], rows.paths[:count], rows.block
-    ).load()
-
-
-def _bytes(sides: Sequence[StoredRows]) -> int:
-    return sum(4 * rows.dimension * len(rows.labels) for rows in sides)
+    return Solution(epoch.weights, epoch.biases, chosen, tuple(history))
 
 
 def installed_memory() -> int | None:
@@ -130,5 +107,5 @@ def _check_memory(needed: int) -> None:
     if installed is not None and needed > installed:
         raise Failure(
             f"lbfgs needs {needed / 2**30:.1f} GiB for these features and the machine has "
-            f"{installed / 2**30:.1f}; use --solver adam, which reads them block by block"
+            f"{installed / 2**30:.1f}; take the solver adam, which reads them block by block"
         )

@@ -5,10 +5,15 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from engine.heads.dataset import SIDES
-from engine.heads.figures import calibration_error, confidence_bins, per_class, wilson_interval
 from engine.heads.fit import Fit
-from engine.heads.scores import Scores
+from engine.heads.scores import (
+    Scores,
+    calibration_error,
+    confidence_bins,
+    per_class,
+    wilson_interval,
+)
+from engine.heads.split import SIDES
 from engine.pages.charts import FEW, SERIES, line_chart, reliability_chart
 from engine.pages.html import card, safe, table
 
@@ -24,13 +29,14 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 def report_page(fit: Fit) -> str:
     """Return the page. All text that comes from the data is escaped."""
     style = resources.files("engine.pages").joinpath("report.css").read_text(encoding="utf-8")
-    classes = fit.dataset.classes
+    classes = fit.features.classes
+    space = fit.features.space.title or "cached features"
     title = " / ".join(classes) if len(classes) <= 4 else f"{len(classes)} classes"
     cards = (
         card("Losses and accuracies", _sides(fit)),
         card("What was trained on what", _facts(fit)),
         card(*_history(fit)),
-        card("Confidence", _reliability(fit.scores[2])),
+        card("Confidence", _reliability(fit.test)),
         card(*_confusion(fit), wide=True),
         card("Each class, on the test images", _classes(fit), wide=True),
         card("The most confident mistakes", _mistakes(fit), wide=True),
@@ -41,7 +47,7 @@ def report_page(fit: Fit) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{safe(title)}: a head by Onceover</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n<h1>{safe(title)}</h1>\n"
-        f'<p class="soft">A softmax head on {safe(fit.space.title or "cached features")}</p>\n'
+        f'<p class="soft">A softmax head on {safe(space)}</p>\n'
         f'{_figures(fit)}\n<div class="grid">\n{"".join(cards)}</div>\n'
         '<footer class="soft small">Written by <code>python -m engine.fit_head</code>. All figures '
         "are in <code>metrics.json</code> beside this page.</footer>\n</main>\n</body>\n</html>\n"
@@ -49,7 +55,7 @@ def report_page(fit: Fit) -> str:
 
 
 def _figures(fit: Fit) -> str:
-    test = fit.scores[2]
+    test = fit.test
     low, high = wilson_interval(test.accuracy, len(test.labels))
     figures = (
         (f"{test.accuracy:.2%}", f"test accuracy; {low:.1%} to {high:.1%} with 95 % certainty"),
@@ -67,7 +73,8 @@ def _figures(fit: Fit) -> str:
 def _sides(fit: Fit) -> str:
     rows = [
         (side, f"{len(scores.labels):,}", f"{scores.loss:.4f}", f"{scores.accuracy:.4f}")
-        for side, scores in zip(SIDES, fit.scores, strict=True)
+        for side in SIDES
+        for scores in [fit.scores(side)]
     ]
     return table(("", "images", "loss", "accuracy"), rows) + (
         '<p class="soft small" style="margin:12px 0 0">Loss is the mean categorical cross-entropy '
@@ -76,26 +83,26 @@ def _sides(fit: Fit) -> str:
 
 
 def _facts(fit: Fit) -> str:
-    dataset, options = fit.dataset, fit.options
+    features, options = fit.features, fit.options
     # A source's name is its path: the last part of it is what the reader of a report needs.
-    sources = [PurePosixPath(name.replace("\\", "/")).name for name in fit.datasets]
+    sources = [PurePosixPath(name.replace("\\", "/")).name for name in fit.features.datasets]
     left_out = {
-        "rejected": dataset.rejected,
-        "without a label": dataset.unlabelled,
-        "under several labels": dataset.conflicting,
-        "lost by the cache": dataset.missing,
+        "rejected": len(features.rejected),
+        "without a label": features.unlabelled,
+        "under several labels": len(features.conflicts),
+        "lost by the cache": features.missing,
     }
     facts = {
-        "images": f"{len(dataset.labels):,} distinct, {dataset.duplicates:,} duplicates",
+        "images": f"{len(features):,} distinct, {features.duplicates:,} duplicates",
         "left out": ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none",
         "source": ", ".join(sources),
         "split": f"{'/'.join(map(str, options.percentages))} by class, seed {options.seed}",
         "solver": _solver(fit),
-        "space": fit.space.id,
+        "space": fit.features.space.id,
         **{
-            key: str(fit.space.description[key])
+            key: str(fit.features.space.description[key])
             for key in ("backbone", "layer", "precision", "preprocessing", "interpolation")
-            if key in fit.space.description
+            if key in fit.features.space.description
         },
     }
     items = "".join(f"<dt>{key}</dt><dd>{safe(value)}</dd>" for key, value in facts.items())
@@ -103,32 +110,32 @@ def _facts(fit: Fit) -> str:
 
 
 def _solver(fit: Fit) -> str:
-    if "l2" in fit.chosen:
-        return f"L-BFGS, L2 strength {fit.chosen['l2']:.3g}"
-    return f"Adam, {fit.chosen['epochs']} epochs, batches of {fit.chosen['batch_size']}"
+    if "l2" in fit.solution.chosen:
+        return f"L-BFGS, L2 strength {fit.solution.chosen['l2']:.3g}"
+    return f"Adam, {fit.solver.epochs} epochs, batches of {fit.solver.batch_size}"
 
 
 def _history(fit: Fit) -> tuple[str, str]:
     names = ("train", "validation")
-    series = [[point[f"{name}_loss"] for point in fit.history] for name in names]
+    series = [[point[f"{name}_loss"] for point in fit.solution.history] for name in names]
     legend = "".join(
         f'<span><i class="key {style}"></i>{name}</span>'
         for style, name in zip(SERIES, names, strict=True)
     )
-    if "l2" in fit.chosen:
+    if "l2" in fit.solution.chosen:
         title, key, label = "Loss by L2 strength", "l2", "L2 strength, from strong to weak"
         note = "The dashed line is the strength with the least validation loss: the one chosen."
     else:
         title, key, label = "Loss by epoch", "epoch", "epoch"
         note = "Training loss is the mean over an epoch's batches, validation loss that after it."
     chart = line_chart(
-        [point[key] for point in fit.history],
+        [point[key] for point in fit.solution.history],
         series,
         names,
         x_label=label,
         y_label="loss in nats",
         log=key == "l2",
-        chosen=fit.chosen.get("l2"),
+        chosen=fit.solution.chosen.get("l2"),
     )
     return title, (
         f'<p class="legend small soft">{legend}</p><figure>{chart}'
@@ -148,7 +155,7 @@ def _reliability(test: Scores) -> str:
 
 
 def _confusion(fit: Fit) -> tuple[str, str]:
-    classes, confusion = fit.dataset.classes, fit.scores[2].confusion
+    classes, confusion = fit.features.classes, fit.test.confusion
     if len(classes) > _MATRIX_CLASSES:
         wrong = confusion - np.diag(np.diag(confusion))
         order = np.argsort(-wrong, axis=None, kind="stable")[:_TABLE_ROWS]
@@ -181,12 +188,12 @@ def _confusion_cells(row: np.ndarray, true: int) -> str:
 
 
 def _classes(fit: Fit) -> str:
-    figures = per_class(fit.scores[2].confusion)
+    figures = per_class(fit.test.confusion)
     order = sorted(range(len(figures)), key=lambda code: (figures[code].recall, code))
     rows = [
         (
-            safe(fit.dataset.classes[code], 60),
-            f"{fit.dataset.counts[code]:,}",
+            safe(fit.features.classes[code], 60),
+            f"{fit.features.counts[code]:,}",
             f"{figures[code].images:,}",
             _share(figures[code].recall),
             _share(figures[code].precision),
@@ -204,14 +211,14 @@ def _share(value: float) -> str:
 
 
 def _mistakes(fit: Fit) -> str:
-    test, classes = fit.scores[2], fit.dataset.classes
+    test, classes = fit.test, fit.features.classes
     wrong = np.flatnonzero(test.predicted != test.labels)
     if not len(wrong):
         return "<p>None: every test image got its label.</p>"
     worst = wrong[np.argsort(-test.confidences[wrong], kind="stable")][:_MISTAKES]
     rows = [
         (
-            safe(fit.dataset.paths[fit.split.test[number]]),
+            safe(fit.features.paths[fit.split.test[number]]),
             safe(classes[test.labels[number]], 60),
             safe(classes[test.predicted[number]], 60),
             f"{test.confidences[number]:.1%}",

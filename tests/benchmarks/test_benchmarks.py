@@ -37,7 +37,7 @@ from engine.backbones.backbone import METADATA_KEY
 from engine.backbones.preprocessing import NETWORK_INPUT
 from engine.export import main as export_main
 from engine.extract import main as extract_main
-from engine.heads.dataset import load_dataset
+from engine.heads.open_features import open_features
 from engine.images.decode import decode
 from engine.sources.open import open_source
 
@@ -167,12 +167,12 @@ def test_usable_images_are_split_as_fit_head_splits_them(tmp_path, tiny_backbone
     model = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--precision", "fp32"]
     assert extract_main([str(source), "--cache", cache, *model, "--quiet"]) == 0
     space = FeatureCache.open(cache).space()
-    dataset = load_dataset(space, space.index())
+    features = open_features(space)
     with open_source(source) as images:
         found = usable(images)
         assert len(found.samples) == 24
-        assert np.array_equal(found.labels, dataset.labels)
-        assert found.classes == dataset.classes
+        assert np.array_equal(found.labels, features.y)
+        assert found.classes == features.classes
     assert len(found.split(3).train) == 17
 
 
@@ -192,11 +192,10 @@ def test_unpack_makes_a_folder_for_each_class(tmp_path):
 def test_synthetic_cache_can_be_learnt_from(tmp_path):
     make_cache(tmp_path / "cache", 60, 40)
     space = FeatureCache.open(tmp_path / "cache").space()
-    dataset = load_dataset(space, space.index())
-    assert dataset.counts.tolist() == [30, 30]
-    features = space.index().read(dataset.digests)
-    assert features.shape == (60, 40)
-    means = [features[dataset.labels == label].mean() for label in (0, 1)]
+    features = open_features(space)
+    assert features.counts.tolist() == [30, 30]
+    assert features.X.shape == (60, 40)
+    means = [features.X[features.y == label].mean() for label in (0, 1)]
     assert means[1] > means[0] + 0.1
 
 

@@ -75,7 +75,7 @@ def test_the_second_run_costs_nothing_and_the_head_tells_the_kinds_apart(tiny, c
     assert done.end_to_end_seconds == pytest.approx(519 / done.first.images_per_second)
     assert done.kept is None
     assert "drawing 60 pictures" in caplog.messages[0]
-    assert done.fit.scores[0].accuracy > 0.9
+    assert done.fit.train.accuracy > 0.9
 
 
 @pytest.mark.usefixtures("tiny")

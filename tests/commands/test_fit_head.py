@@ -153,8 +153,9 @@ def test_classes_that_a_side_lacks_are_warned_of(tmp_path, capsys):
 
 
 def test_what_is_left_out_is_warned_of(pets, capsys):
-    digests, _ = vectors(200, 16)
+    digests, features = vectors(201, 16)
     space = FeatureCache.open(pets).space()
+    space.append(digests[200:], features[200:])
     writer = space.write_dataset("more")
     rows = [("dog", 0), (None, 0), ("dog", 1)]
     writer.append(
@@ -163,14 +164,16 @@ def test_what_is_left_out_is_warned_of(pets, capsys):
             for n, (label, image) in enumerate(rows)
         ]
     )
-    writer.append([Row("new.jpg", None, bytes(range(32)), "cached")])
+    writer.append([Row("new.jpg", None, digests[200].tobytes(), "cached")])
     writer.append([Row("lost.jpg", "cat", bytes(range(1, 33)), "cached")])
     writer.finish()
     code, _, err = run(capsys, "--cache", pets, "--quiet")
     assert code == 0
-    assert "2 images are left out: their bytes occur under several labels" in err
-    assert "1 images are left out: they have no label" in err
-    assert "1 images are left out: the cache has lost their features" in err
+    assert (
+        "left out: 2 images whose bytes occur under several labels: cat in /somewhere/photos" in err
+    )
+    assert "left out: 1 image without a label" in err
+    assert "left out: 1 image whose features the cache has lost" in err
     assert run_json(capsys, "--cache", pets, "--dataset", "/somewhere/photos")["split"]
 
 
@@ -252,7 +255,7 @@ def test_more_than_the_machine_holds_names_adam(pets, capsys, monkeypatch):
     monkeypatch.setattr(engine.heads.solvers, "installed_memory", lambda: 1000)
     code, _, err = run(capsys, "--cache", pets, "--quiet")
     assert code == 1
-    assert "use --solver adam" in err
+    assert "take the solver adam" in err
     assert run_json(capsys, "--cache", pets, "--solver", "adam")["solver"] == "adam"
 
 
@@ -260,7 +263,7 @@ def test_out_that_is_a_file_is_one_line(pets, capsys, tmp_path):
     (tmp_path / "taken").write_text("")
     code, _, err = run(capsys, "--cache", pets, "--out", tmp_path / "taken", "--quiet")
     assert code == 1
-    assert "is a file; give --out a folder" in err
+    assert "is a file; give a folder" in err
 
 
 def test_fitting_imports_neither_tensorflow_nor_scikit_learn(pets):

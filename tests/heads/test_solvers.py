@@ -12,7 +12,7 @@ import engine.heads.rows
 from cache.failures import Failure
 from engine.heads.adam import adam_epochs
 from engine.heads.l2_path import STRENGTHS, fit_regularised
-from engine.heads.lbfgs import solve_path
+from engine.heads.lbfgs import optima
 from engine.heads.rows import LoadedRows, StoredRows
 from engine.heads.softmax import log_softmax, losses
 
@@ -30,14 +30,14 @@ def problem(count=300, dimension=40, classes=2, seed=0, noise=1.0):
 
 def solve(features, labels, classes, strengths, tolerance=1e-8):
     """Return copies of the solutions: (weights, biases, solution) for each strength."""
-    found = []
+    return [
+        (optimum.weights.copy(), optimum.biases.copy(), optimum)
+        for optimum in optima(features, labels, classes, strengths, tolerance)
+    ]
 
-    def keep(solution):
-        found.append((solution.weights.copy(), solution.biases.copy(), solution))
-        return True
 
-    solve_path(features, labels, classes, strengths, keep, tolerance)
-    return found
+def objective_of(weights, optimum):
+    return optimum.loss + optimum.l2 / 2 * np.square(weights).sum()
 
 
 def oracle(features, labels, classes, l2):
@@ -64,7 +64,7 @@ def test_the_optimum_is_scikit_learns(classes, seed):
     for l2, (weights, biases, solution) in zip(strengths, solutions, strict=True):
         probabilities, objective = oracle(features, labels, classes, l2)
         assert solution.converged
-        assert solution.objective == pytest.approx(objective, abs=1e-6)
+        assert objective_of(weights, solution) == pytest.approx(objective, abs=1e-6)
         ours = np.exp(log_softmax(features @ weights + biases))
         np.testing.assert_allclose(ours, probabilities, atol=2e-3)
 
@@ -81,23 +81,16 @@ def test_rounding_does_not_gather_in_one_class(seed):
 def test_the_optimum_is_the_same_with_more_features_than_images():
     features, labels = problem(count=60, dimension=400, classes=3)
     ((weights, _, solution),) = solve(features, labels, 3, [0.01])
-    assert solution.objective == pytest.approx(oracle(features, labels, 3, 0.01)[1], abs=1e-6)
+    objective = oracle(features, labels, 3, 0.01)[1]
+    assert objective_of(weights, solution) == pytest.approx(objective, abs=1e-6)
     assert weights.shape == (400, 3)
 
 
-def test_the_objective_that_is_told_is_that_of_the_weights():
+def test_the_loss_that_is_told_is_that_of_the_weights():
     features, labels = problem(classes=4)
     for weights, biases, solution in solve(features, labels, 4, [1.0, 0.03]):
         loss = losses(log_softmax(features @ weights + biases), labels).mean()
-        objective = loss + solution.l2 / 2 * np.square(weights).sum()
-        assert solution.objective == pytest.approx(objective, abs=1e-6)
-
-
-def test_a_path_ends_where_it_is_told_to():
-    features, labels = problem()
-    seen = []
-    solve_path(features, labels, 2, [1.0, 0.1, 0.01], lambda s: seen.append(s.l2) or len(seen) < 2)
-    assert seen == [1.0, 0.1]
+        assert solution.loss == pytest.approx(loss, abs=1e-6)
 
 
 def test_separable_classes_are_no_trouble():
@@ -128,21 +121,22 @@ def test_the_head_fits_features_as_they_are():
     rng = np.random.default_rng(9)
     scaled = features * rng.uniform(0.01, 50, 40).astype(np.float32) + np.float32(7)
     train, validation = sides(scaled, labels)
-    found = fit_regularised(train, validation, 3)
-    logs = log_softmax(scaled[200:] @ found.weights + found.biases)
-    chosen = next(point for point in found.path if point.l2 == found.l2)
-    assert losses(logs, labels[200:]).mean() == pytest.approx(chosen.validation_loss, abs=1e-4)
-    train_logs = log_softmax(scaled[:200] @ found.weights + found.biases)
-    assert losses(train_logs, labels[:200]).mean() == pytest.approx(chosen.train_loss, abs=1e-4)
+    solution = fit_regularised(train, validation, 3)
+    logs = log_softmax(scaled[200:] @ solution.weights + solution.biases)
+    chosen = next(point for point in solution.history if point["l2"] == solution.chosen["l2"])
+    assert losses(logs, labels[200:]).mean() == pytest.approx(chosen["validation_loss"], abs=1e-4)
+    train_logs = log_softmax(scaled[:200] @ solution.weights + solution.biases)
+    assert losses(train_logs, labels[:200]).mean() == pytest.approx(chosen["train_loss"], abs=1e-4)
 
 
 def test_the_strength_with_the_least_validation_loss_is_chosen():
     train, validation = sides(*problem(noise=2.0))
-    found = fit_regularised(train, validation, 2)
-    assert found.l2 == min(found.path, key=lambda point: point.validation_loss).l2
+    solution = fit_regularised(train, validation, 2)
+    best = min(solution.history, key=lambda point: point["validation_loss"])
+    assert solution.chosen["l2"] == best["l2"]
     # It goes on past the best one until it is sure, and not to the end.
-    assert found.path[-1].l2 < found.l2
-    assert len(found.path) < len(STRENGTHS)
+    assert solution.history[-1]["l2"] < solution.chosen["l2"]
+    assert len(solution.history) < len(STRENGTHS)
 
 
 def test_the_choice_does_not_hang_on_the_tolerance(monkeypatch):
@@ -150,33 +144,33 @@ def test_the_choice_does_not_hang_on_the_tolerance(monkeypatch):
     rough = fit_regularised(train, validation, 2)
     monkeypatch.setattr(
         engine.heads.l2_path,
-        "solve_path",
-        lambda *arguments: solve_path(*arguments, tolerance=1e-8),
+        "optima",
+        lambda *arguments: optima(*arguments, tolerance=1e-8),
     )
     fine = fit_regularised(train, validation, 2)
-    assert rough.l2 == fine.l2
-    for one, other in zip(rough.path, fine.path, strict=True):
-        assert one.validation_loss == pytest.approx(other.validation_loss, abs=2e-3)
+    assert rough.chosen == fine.chosen
+    for one, other in zip(rough.history, fine.history, strict=True):
+        assert one["validation_loss"] == pytest.approx(other["validation_loss"], abs=2e-3)
 
 
 def test_constant_and_dead_features_weigh_nothing():
     features, labels = problem()
     features[:, 0], features[:, 1] = 0, 12345.678
     train, validation = sides(features, labels)
-    found = fit_regularised(train, validation, 2)
-    np.testing.assert_array_equal(found.weights[:2], 0)
-    assert np.isfinite(found.weights).all()
+    solution = fit_regularised(train, validation, 2)
+    np.testing.assert_array_equal(solution.weights[:2], 0)
+    assert np.isfinite(solution.weights).all()
 
 
 def test_features_without_meaning_give_the_prior():
     features, _ = problem()
     labels = np.tile([0, 0, 0, 0, 1], 60)
     train, validation = sides(features, labels)
-    found = fit_regularised(train, validation, 2)
-    best = min(point.validation_loss for point in found.path)
+    solution = fit_regularised(train, validation, 2)
+    best = min(point["validation_loss"] for point in solution.history)
     prior = -(0.8 * np.log(0.8) + 0.2 * np.log(0.2))
     assert best == pytest.approx(prior, abs=0.03)
-    assert found.path[-1].validation_loss > best
+    assert solution.history[-1]["validation_loss"] > best
 
 
 def test_features_too_large_for_float32_are_refused():

@@ -8,9 +8,9 @@ import pytest
 from fit_samples import labelled_cache
 
 from engine.estimators.fit import summary
-from engine.heads.figures import Bin, calibration_error, confidence_bins, per_class, wilson_interval
-from engine.heads.fit import FitOptions, fit
-from engine.heads.scores import Scores
+from engine.heads.fit import fit
+from engine.heads.open_features import open_features
+from engine.heads.scores import Bin
 from engine.heads.solvers import SolverOptions
 from engine.pages.charts import Axis, line_chart, reliability_chart, round_ticks
 from engine.pages.report import report_page
@@ -53,17 +53,15 @@ class Page(HTMLParser):
 
 
 def fitted(path, counts, solver="lbfgs", noise=1.5, **more):
-    labelled_cache(path, counts, noise=noise, **more)
-    options = FitOptions(str(path), solver=SolverOptions(solver))
-    said: list[str] = []
-    return fit(options, said.append, said.append)
+    space = labelled_cache(path, counts, noise=noise, **more)
+    return fit(open_features(space), solver=SolverOptions(solver))
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_the_page_says_what_the_fit_came_to(tmp_path, solver):
     result = fitted(tmp_path, {"cat": 120, "dog": 80}, solver)
     page = Page(report_page(result))
-    test = result.scores[2]
+    test = result.test
     assert f"{test.accuracy:.2%}" in page.text
     assert f"{test.loss:.4f}" in page.text
     assert "cat / dog" in page.text
@@ -73,7 +71,7 @@ def test_the_page_says_what_the_fit_came_to(tmp_path, solver):
     wrong = np.flatnonzero(test.predicted != test.labels)
     assert len(wrong)
     for number in wrong[:20]:
-        assert result.dataset.paths[result.split.test[number]] in page.text
+        assert result.features.paths[result.split.test[number]] in page.text
 
 
 def test_the_page_needs_nothing_else_and_runs_nothing(tmp_path):
@@ -110,7 +108,7 @@ def test_the_confusion_matrix_is_on_the_page(tmp_path):
     page = report_page(result)
     matrix = page[page.index('<table class="confusion">') :]
     cells = re.findall(r'<td class="(right|wrong)"[^>]*>([\d,]+)</td>', matrix)
-    assert [int(count) for _, count in cells] == result.scores[2].confusion.ravel().tolist()
+    assert [int(count) for _, count in cells] == result.test.confusion.ravel().tolist()
     assert [kind for kind, _ in cells] == ["right" if n % 4 == 0 else "wrong" for n in range(9)]
 
 
@@ -125,42 +123,6 @@ def test_many_classes_are_listed_by_what_is_taken_for_what(tmp_path):
 def test_no_mistake_is_said_so(tmp_path):
     page = Page(report_page(fitted(tmp_path, {"a": 100, "b": 100}, noise=0.01)))
     assert "None: every test image got its label." in page.text
-
-
-def test_wilsons_interval():
-    # Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263.
-    low, high = wilson_interval(81 / 263, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson_interval(1, 10)[1] == pytest.approx(1)
-    assert wilson_interval(0, 10)[0] == pytest.approx(0)
-
-
-def test_recall_and_precision():
-    first, second, third = per_class(np.array([[8, 2, 0], [4, 6, 0], [0, 0, 0]]))
-    assert (first.images, first.recall, first.precision) == (10, 0.8, 8 / 12)
-    assert (second.images, second.recall, second.precision) == (10, 0.6, 6 / 8)
-    assert third.images == 0
-    assert np.isnan(third.recall)
-    assert np.isnan(third.precision)
-
-
-def scores_of(confidences, right, classes=2):
-    labels = np.zeros(len(right), int)
-    predicted = np.where(right, 0, 1)
-    return Scores(
-        labels, predicted, np.array(confidences, np.float32), np.zeros(len(right)), classes
-    )
-
-
-def test_bins_of_confidence():
-    bins = confidence_bins(scores_of([0.5, 0.52, 0.97, 1.0], [True, False, True, True]))
-    assert len(bins) == 10
-    assert (bins[0].low, bins[-1].high) == (0.5, 1.0)
-    assert [b.images for b in bins] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert bins[0].accuracy == 0.5
-    assert bins[0].confidence == pytest.approx(0.51)
-    assert calibration_error(bins) == pytest.approx((0.01 * 2 + 0.015 * 2) / 4, abs=1e-6)
-    assert confidence_bins(scores_of([0.2], [True], classes=9))[0].low == 0
 
 
 @pytest.mark.parametrize("high", [1e-9, 0.03, 0.7, 1, 1.1, 7, 12345.6])

@@ -1,0 +1,208 @@
+"""Features of distinct images with their labels: what heads, reviews and comparisons work on."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cache.commandline.printable import printable
+from cache.failures import Failure
+from cache.index import Index
+from cache.space import Space
+from engine.heads.rows import StoredRows
+
+if TYPE_CHECKING:
+    import pandas
+
+    from engine.heads.fit import Fit
+    from engine.heads.solvers import SolverOptions
+    from engine.heads.split import SplitOptions
+
+# Rows of a block, in bytes, where the caller has no wish.
+_BLOCK_BYTES = 64 * 2**20
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+# Conflicts that a message names.
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """An image whose bytes occur under several labels. samples: (dataset, path, label) each."""
+
+    digest: bytes
+    samples: tuple[tuple[str, str, str], ...]
+
+    def __str__(self) -> str:
+        """Name the labels, and where each is from."""
+        return " and ".join(
+            f"{printable(label, 40)} in {printable(dataset, 80)}"
+            for dataset, label in sorted({(dataset, label) for dataset, _, label in self.samples})
+        )
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of N distinct images, in the order of their digests, read when asked for.
+
+    The order of extraction, file names and the number of copies of an image change nothing here.
+
+    >>> pets = open_features(FeatureCache.open("pets").space())  # doctest: +SKIP
+    >>> pets.X.shape, pets.classes  # doctest: +SKIP
+    ((4999, 4096), ('cat', 'dog'))
+
+    space, index: where the features are. datasets: names of the datasets that the images are from.
+    classes: the labels that occur, sorted; in numeric order where all are whole numbers.
+    digests: uint8 (N, 32), ascending.
+    y: int64 (N,), indices into `classes`; -1 for an image without a label.
+    paths: N names, one for each image: the first of those that it goes by.
+    rejected: (path, reason) of each sample that gave no feature.
+    conflicts: images left out because their bytes occur under several labels.
+    duplicates: further samples of the same bytes and label.
+    missing: images left out because the cache has lost their features.
+    """
+
+    space: Space
+    index: Index
+    datasets: tuple[str, ...]
+    classes: tuple[str, ...]
+    digests: np.ndarray
+    y: np.ndarray
+    paths: tuple[str, ...]
+    rejected: tuple[tuple[str, str], ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    duplicates: int = 0
+    missing: int = 0
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.y)
+
+    @cached_property
+    def X(self) -> np.ndarray:  # noqa: N802 - what the field calls them
+        """The features, float32 (N, D), read from the cache at first use and kept.
+
+        Raises:
+            Failure: one is not finite, or is no longer in the cache.
+        """
+        return self.rows().load().features
+
+    @property
+    def dimension(self) -> int:
+        """D, the floats of a feature."""
+        return self.space.dimension
+
+    @property
+    def counts(self) -> np.ndarray:
+        """How many images each class has: int64 (C,)."""
+        return np.bincount(self.y[self.y >= 0], minlength=len(self.classes))
+
+    @property
+    def unlabelled(self) -> int:
+        """How many images have no label."""
+        return int((self.y < 0).sum())
+
+    def rows(self, chosen: np.ndarray | None = None, *, block: int | None = None) -> StoredRows:
+        """Return the rows of the images `chosen`, int64 (M,), or of all, to be read.
+
+        block: how many are in memory at a time; None for 64 MiB of them.
+        """
+        if chosen is None:
+            chosen = np.arange(len(self))
+        size = block or max(1, _BLOCK_BYTES // (4 * self.dimension))
+        paths = [self.paths[number] for number in chosen]
+        return StoredRows(self.index, self.digests[chosen], self.y[chosen], paths, size)
+
+    def blocks(self, block: int | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (positions int64 (M,), features float32 (M, D)): each image once, as on disk.
+
+        For more than memory: `model.partial_fit(X, pets.y[positions])`. The features are
+        overwritten by the next block's. block: M at most; None for 64 MiB.
+        """
+        return self.rows(block=block).blocks()
+
+    def subset(self, chosen: np.ndarray) -> "Features":
+        """Return the images `chosen`, int64 (M,) ascending or bool (N,), under the same classes."""
+        numbers = np.arange(len(self))[chosen]
+        paths = tuple(self.paths[number] for number in numbers)
+        return replace(self, digests=self.digests[numbers], y=self.y[numbers], paths=paths)
+
+    def labelled(self) -> "Features":
+        """Return the images that have a label: what a head is trained on.
+
+        Raises:
+            Failure: no image has a label, or all have the same one.
+        """
+        conflicts = (
+            f", which are {self.named_conflicts()}: choose one of the datasets, or forget one"
+            if self.conflicts
+            else ""
+        )
+        left_out = (
+            f"{self.unlabelled} have no label, {len(self.conflicts)} have several{conflicts}, "
+            f"{self.missing} have lost their features, {len(self.rejected)} were rejected"
+        )
+        if not (self.y >= 0).any():
+            raise Failure(
+                f"no image to train on: {left_out}; extract a source "
+                "with a folder for each class, or a CSV with path,label"
+            )
+        if len(self.classes) == 1:
+            raise Failure(
+                f"all {(self.y >= 0).sum()} images are {printable(self.classes[0])} ({left_out}); "
+                "a head tells classes apart, so extract at least one more class"
+            )
+        return self if not self.unlabelled else self.subset(self.y >= 0)
+
+    def named_conflicts(self) -> str:
+        """Return which labels and datasets are in conflict, the first few of them, in a line."""
+        kinds = sorted({str(conflict) for conflict in self.conflicts})
+        more = f"; and {len(kinds) - _NAMED} other ways" if len(kinds) > _NAMED else ""
+        return "; ".join(kinds[:_NAMED]) + more
+
+    def fit_head(
+        self,
+        *,
+        split: "SplitOptions | None" = None,
+        solver: "SolverOptions | None" = None,
+        seed: int = 0,
+    ) -> "Fit":
+        """Train a head on the labelled images and score it, see `engine.heads.fit.fit`.
+
+        seed: of the split and the solver, where these are left out.
+        """
+        from engine.heads.fit import fit
+        from engine.heads.solvers import SolverOptions
+        from engine.heads.split import SplitOptions
+
+        return fit(self, split or SplitOptions(seed=seed), solver or SolverOptions(seed=seed))
+
+    def to_frame(self) -> "pandas.DataFrame":
+        """Return a pandas DataFrame, an image a row: index `path`, `label`, then the D floats.
+
+        Raises:
+            Failure: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise Failure("a frame needs pandas, which is not installed: pip install pandas") from (
+                error
+            )
+        index = pandas.Index(self.paths, name="path")
+        names = [f"feature_{number}" for number in range(self.dimension)]
+        frame = pandas.DataFrame(self.X, index=index, columns=names)
+        labels: list[Any] = [self.classes[code] if code >= 0 else None for code in self.y]
+        frame.insert(0, "label", labels)
+        return frame
+
+
+def class_order(labels: set[str]) -> tuple[str, ...]:
+    """Return labels sorted: in numeric order where all are whole numbers."""
+    if all(_WHOLE_NUMBER.fullmatch(label) for label in labels):
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    return tuple(sorted(labels))

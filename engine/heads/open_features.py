@@ -1,0 +1,109 @@
+"""The rows of a cache's datasets into `Features`: each distinct image once, with its label."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+import numpy as np
+
+from cache.commandline.printable import printable
+from cache.failures import UsageFailure
+from cache.rows import Row
+from cache.space import Space
+from engine.heads.features import Conflict, Features, class_order
+
+
+def open_features(space: Space, datasets: Sequence[str] | None = None) -> Features:
+    """Return the features of the named datasets of a space, or of all.
+
+    datasets: names as `cache info` shows them, or paths of sources as they were typed.
+
+    Raises:
+        UsageFailure: there is no dataset of such a name.
+        Damaged: a dataset's rows are not what was written.
+    """
+    names = _names(space.datasets(), datasets)
+    images = _Images()
+    for name in names:
+        for row in space.rows([name]):
+            images.add(name, row)
+    return images.features(space, names)
+
+
+def _names(known: Sequence[str], datasets: Sequence[str] | None) -> tuple[str, ...]:
+    """Return the datasets that are meant: by name, by path, or by the last part of one name."""
+    if datasets is None:
+        return tuple(known)
+    names = []
+    for typed in datasets:
+        path = os.path.abspath(os.path.expanduser(typed))  # noqa: PTH100, PTH111 - as typed
+        last = PurePath(typed).name
+        alike = [name for name in known if PurePath(name.replace("\\", "/")).name == last]
+        matching = [name for name in (typed, path) if name in known] or alike
+        if len(matching) != 1 and matching[:1] != [typed] and matching[:1] != [path]:
+            several = f"{len(alike)} datasets are called" if alike else "there is no dataset"
+            listed = ", ".join(printable(name) for name in known)
+            raise UsageFailure(f"{several} {printable(typed)}; there are: {listed}")
+        names.append(matching[0])
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass
+class _Images:
+    """What the rows say of each digest, gathered one row after another."""
+
+    samples: dict[bytes, dict[str, tuple[str, str]]] = field(default_factory=dict)
+    unlabelled: dict[bytes, str] = field(default_factory=dict)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: int = 0
+
+    def add(self, dataset: str, row: Row) -> None:
+        """Take a row of a dataset."""
+        if row.status != "cached":
+            self.rejected.append((row.path, row.reason))
+        elif row.label is None:
+            earlier = self.unlabelled.get(row.digest, row.path)
+            self.unlabelled[row.digest] = min(row.path, earlier)
+        else:
+            labels = self.samples.setdefault(row.digest, {})
+            self.duplicates += row.label in labels
+            sample = (row.path, dataset)
+            labels[row.label] = min(sample, labels.get(row.label, sample))
+
+    def features(self, space: Space, datasets: tuple[str, ...]) -> Features:
+        """Return what was gathered, but for what the space no longer holds."""
+        conflicts = tuple(
+            Conflict(digest, tuple((name, path, label) for label, (path, name) in labels.items()))
+            for digest, labels in sorted(self.samples.items())
+            if len(labels) > 1
+        )
+        images: dict[bytes, tuple[str | None, str]] = {
+            digest: (label, path)
+            for digest, labels in self.samples.items()
+            if len(labels) == 1
+            for label, (path, _) in labels.items()
+        }
+        for digest, path in self.unlabelled.items():
+            if digest not in self.samples:
+                images[digest] = (None, path)
+        order = sorted(images)
+        digests = np.frombuffer(b"".join(order), np.uint8).reshape(-1, 32)
+        index = space.index()
+        held = index.contains(digests)
+        chosen = [images[digest] for digest, there in zip(order, held, strict=True) if there]
+        classes = class_order({label for label, _ in chosen if label is not None})
+        codes: dict[str | None, int] = {label: code for code, label in enumerate(classes)}
+        return Features(
+            space,
+            index,
+            datasets,
+            classes,
+            digests[held],
+            np.array([codes.get(label, -1) for label, _ in chosen], np.int64),
+            tuple(path for _, path in chosen),
+            rejected=tuple(self.rejected),
+            conflicts=conflicts,
+            duplicates=self.duplicates,
+            missing=int((~held).sum()),
+        )

@@ -1,0 +1,78 @@
+"""How images are divided: exactly, class by class, by seed."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cache.failures import Failure
+from engine.heads.split import SplitOptions, split
+
+
+def sizes(parts):
+    return len(parts.train), len(parts.validation), len(parts.test)
+
+
+@pytest.mark.parametrize(
+    "counts", [(2500, 2499), (2499, 2500), (4998, 1), (4900, 99), (1667, 1666, 1666), (25,) * 199]
+)
+def test_the_report_of_169_minutes_has_3499_750_750(counts):
+    counts = (*counts, 4999 - sum(counts)) if sum(counts) < 4999 else counts
+    labels = np.repeat(np.arange(len(counts)), counts)
+    parts = split(labels)
+    assert sizes(parts) == (3499, 750, 750)
+
+
+def test_the_classes_of_the_report_are_in_proportion():
+    labels = np.repeat([0, 1], [2500, 2499])
+    parts = split(labels)
+    per_class = [np.bincount(labels[side]).tolist() for side in (parts.train, parts.test)]
+    assert per_class == [[1750, 1749], [375, 375]]
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 60), min_size=2, max_size=12),
+    first=st.integers(40, 90),
+    second=st.integers(1, 59),
+    seed=st.integers(0, 2**32),
+)
+def test_a_split_is_exact_stratified_and_disjoint(counts, first, second, seed):
+    second = min(second, 99 - first)
+    percentages = (first, second, 100 - first - second)
+    labels = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
+    try:
+        parts = split(labels, SplitOptions(percentages, seed))
+    except Failure:
+        shares = [len(labels) * share / 100 for share in percentages]
+        assert min(shares) < 1 or min(counts) * first < 100
+        return
+    sides = (parts.train, parts.validation, parts.test)
+    np.testing.assert_array_equal(np.sort(np.concatenate(sides)), np.arange(len(labels)))
+    for side, share in zip(sides, percentages, strict=True):
+        assert abs(len(side) - len(labels) * share / 100) < 1
+        assert (np.diff(side) > 0).all()
+        got = np.bincount(labels[side], minlength=len(counts))
+        exact = np.array(counts) * share / 100
+        if min(counts) * first >= 100:  # no class needs to be helped to a training image
+            assert (abs(got - exact) <= 1).all()
+
+
+def test_a_seed_is_a_split():
+    labels = np.repeat([0, 1, 2], 30)
+    one, again, other = (split(labels, SplitOptions(seed=seed)) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one.train, again.train)
+    assert not np.array_equal(one.train, other.train)
+
+
+def test_a_class_with_one_image_is_trained_on():
+    labels = np.array([0] * 50 + [1] * 50 + [2])
+    for seed in range(5):
+        assert 100 in split(labels, SplitOptions(seed=seed)).train
+
+
+def test_too_few_images_are_refused():
+    with pytest.raises(Failure, match="4 images split 70/15/15 leave none for test"):
+        split(np.array([0, 0, 1, 1]))
+    with pytest.raises(Failure, match="60 of 200 classes have no image left to train on"):
+        split(np.arange(200))
