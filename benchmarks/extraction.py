@@ -33,7 +33,7 @@ from engine.heads.open_features import open_features
 from engine.heads.rows import LoadedRows
 from engine.heads.split import SplitOptions, split
 from engine.images.decode import DECODE_RULE
-from engine.precision.calibration_set import CALIBRATION, Images, calibration_pixels
+from engine.precision.calibration_set import CALIBRATION, Images, calibration_set
 from engine.precision.parity import cosine_similarities
 from engine.sources.open import open_source
 
@@ -87,7 +87,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             rounds.append(_round(arguments, options, models, pixels, ready, Path(folder)))
         results = {
             "backbone": request.backbone if not request.is_file else Path(request.backbone).stem,
-            "images": first.result["computed"],
+            "images": first.result["computed"] + first.result["hits"],
             "cores": available_cores(),
             "first": {**first.payload(), "quantize_seconds": note["seconds"]},
             "note": note,
@@ -127,9 +127,9 @@ def _pixels(source: str, space: Space) -> np.ndarray:
         images = Images(
             opened, opened.samples, _INTERPOLATION, DECODE_RULE, seed=0, threads=available_cores()
         )
-        found = calibration_pixels(images, size)
-    assert found is not None
-    return found.calibration
+        chosen = calibration_set(images, size)
+    assert chosen is not None
+    return chosen.pixels.calibration
 
 
 def _round(

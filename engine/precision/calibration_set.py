@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.precision.handover import CalibrationPixels
-from engine.sources.load import Loader, none_cached
+from engine.sources.load import Loaded, Loader, none_cached
 from engine.sources.open import Sample, Source
 from engine.sources.order import interleave
 
@@ -42,7 +42,15 @@ class Images:
         return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
 
 
-def calibration_pixels(images: Images, size: tuple[int, int]) -> CalibrationPixels | None:
+@dataclass(frozen=True)
+class CalibrationSet:
+    """Pixels to make and judge a model by. digests: uint8 (N, 32), of the images held out."""
+
+    pixels: CalibrationPixels
+    digests: np.ndarray
+
+
+def calibration_set(images: Images, size: tuple[int, int]) -> CalibrationSet | None:
     """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
 
     The same images, seed and decoding give the same pixels, in whatever order the samples are.
@@ -51,23 +59,38 @@ def calibration_pixels(images: Images, size: tuple[int, int]) -> CalibrationPixe
     # By path first: an archive gives the images that its folder gives, in whatever order it comes.
     by_path = sorted(images.samples, key=lambda sample: sample.path)
     order = interleave(by_path, images.seed)[: CALIBRATION + HELD_OUT + _SPARE]
-    chosen = set(order)
-    # A packed archive can be read in its own order alone.
-    reading = [s for s in images.samples if s in chosen] if images.source.sequential else order
-    loader = Loader(images.source, none_cached, size, images.interpolation)
-    with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
-        loaded = {
-            item.sample: item
-            for item in loader.load(reading, pool, 4 * images.threads, threading.Event())
-            if item.pixels is not None
-        }
+    loaded = _load(images, order, size)
     distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
     items = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
     if len(items) < LEAST:
         return None
     pixels = np.stack([item.pixels for item in items if item.pixels is not None])
+    digests = np.frombuffer(b"".join(item.digest for item in items), np.uint8).reshape(-1, 32)
     labels = [item.sample.label for item in items]
     codes = {label: n for n, label in enumerate(sorted({x for x in labels if x is not None}))}
     numbers = np.array([-1 if label is None else codes[label] for label in labels])
     calibrated = min(CALIBRATION, len(items) // 2)
-    return CalibrationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:])
+    return CalibrationSet(
+        CalibrationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:]),
+        digests[calibrated:],
+    )
+
+
+def _load(images: Images, order: Sequence[Sample], size: tuple[int, int]) -> dict[Sample, Loaded]:
+    """Return the samples that can be decoded, up to as many distinct ones as are used."""
+    chosen = set(order)
+    # A packed archive can be read in its own order alone, and so to its end.
+    sequential = images.source.sequential
+    reading = [s for s in images.samples if s in chosen] if sequential else order
+    loader = Loader(images.source, none_cached, size, images.interpolation)
+    loaded: dict[Sample, Loaded] = {}
+    digests: set[bytes] = set()
+    enough = threading.Event()
+    with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
+        for item in loader.load(reading, pool, 4 * images.threads, enough):
+            if item.pixels is not None:
+                loaded[item.sample] = item
+                digests.add(item.digest)
+            if not sequential and len(digests) == CALIBRATION + HELD_OUT:
+                enough.set()
+    return loaded

@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import ModelFile, feature_space
 from engine.precision.cached_model import int8_model, int8_spaces, keep_int8_model
-from engine.precision.calibration_set import LEAST, Images, calibration_pixels
-from engine.precision.handover import Quantized, quantize_in_child
+from engine.precision.calibration_set import LEAST, Images, calibration_set
+from engine.precision.handover import (
+    ComparedFeatures,
+    Quantized,
+    features_file,
+    quantize_in_child,
+    read_features,
+)
 from engine.precision.verdict import objections_to
 
 _log = logging.getLogger(__name__)
@@ -116,11 +124,24 @@ def _measured(asked: str, model: ModelFile, cache: FeatureCache, images: Images)
             )
             if objections:
                 _log.info("note: auto would not have chosen int8: %s", objections)
+            _keep_features(space, candidate.digests, candidate.features.other)
             return Choice(int8, space, candidate.quantized.parity.summary())
     space = _space(cache, fp32)
+    _keep_features(space, candidate.digests, candidate.features.fp32)
     reason = f"int8 was measured and left: {objections}"
     space.write_note(_NOTE, {**candidate.quantized.payload(), "reason": reason, "summary": reason})
     return Choice(model, space, reason)
+
+
+def _keep_features(space: Space, digests: np.ndarray, features: np.ndarray) -> None:
+    """Keep what the comparison computed: the pass finds it in the cache.
+
+    The space's own network ran over the images, as it will over the others. What is not finite is
+    left to the pass, which says so.
+    """
+    fresh = np.isfinite(features).all(axis=1) & ~space.index().contains(digests)
+    if fresh.any():
+        space.append(digests[fresh], features[fresh])
 
 
 def _space(cache: FeatureCache, description: Mapping[str, Any]) -> Space:
@@ -133,11 +154,16 @@ class TooFewImages(Failure):
 
 @dataclass(frozen=True)
 class Int8Candidate:
-    """An int8 model in a folder of its own, with what `auto` has against it."""
+    """An int8 model in a folder of its own, with what `auto` has against it.
+
+    features: those that were compared. digests: uint8 (N, 32), of their images.
+    """
 
     file: Path
     quantized: Quantized
     objections: list[str]
+    features: ComparedFeatures
+    digests: np.ndarray
 
 
 def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
@@ -147,14 +173,21 @@ def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
         TooFewImages: as it says.
         Failure, Interrupted: see `engine.precision.handover.quantize_in_child`.
     """
-    pixels = calibration_pixels(images, (model.description.height, model.description.width))
-    if pixels is None:
+    chosen = calibration_set(images, (model.description.height, model.description.width))
+    if chosen is None:
         raise TooFewImages(f"int8 needs {LEAST} different images to calibrate on")
     _log.info(
-        "calibrating int8, once, on %d images and comparing it with fp32 on %d others",
-        len(pixels.calibration),
-        len(pixels.held_out),
+        "calibrating int8, once, on %d images and comparing it with fp32 on up to %d others",
+        len(chosen.pixels.calibration),
+        len(chosen.pixels.held_out),
     )
     file = folder / "int8.onnx"
-    quantized = quantize_in_child(model.path, pixels, file)
-    return Int8Candidate(file, quantized, objections_to(quantized.parity))
+    quantized = quantize_in_child(model.path, chosen.pixels, file)
+    features = read_features(features_file(file))
+    return Int8Candidate(
+        file,
+        quantized,
+        objections_to(quantized.parity),
+        features,
+        chosen.digests[: len(features.fp32)],
+    )

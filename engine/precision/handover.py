@@ -55,6 +55,29 @@ def read_pixels(path: Path) -> CalibrationPixels:
 
 
 @dataclass(frozen=True)
+class ComparedFeatures:
+    """Features of the first images held out, float32 (N, D): the fp32 model's and the other's."""
+
+    fp32: np.ndarray
+    other: np.ndarray
+
+    def write(self, path: Path) -> None:
+        """Write them to a .npz file."""
+        np.savez(path, fp32=self.fp32, other=self.other)
+
+
+def features_file(model: Path) -> Path:
+    """Return where the features are that a model was compared by."""
+    return model.with_suffix(".features.npz")
+
+
+def read_features(path: Path) -> ComparedFeatures:
+    """Read what `ComparedFeatures.write` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return ComparedFeatures(arrays["fp32"], arrays["other"])
+
+
+@dataclass(frozen=True)
 class Quantized:
     """An int8 model.
 

@@ -1,11 +1,18 @@
-"""What `auto` asks of int8, and what of it is not met."""
+"""What `auto` asks of int8, what of it is not met, and when more images would not change that."""
 
 from engine.precision.parity import Parity
 
 # See docs/decisions/050.
 MIN_GAIN = 1.3
 MIN_COSINE_MEAN, MIN_COSINE_P1 = 0.99, 0.97
-MAX_ACCURACY_LOSS = 0.02
+MAX_ACCURACY_LOSS, MAX_P_VALUE = 0.02, 0.05
+
+# Figures that are so many times better or worse than what is asked are far from it: what is left of
+# the cosine to 1, and the speed.
+_FAR_COSINE, _FAR_GAIN = 2.0, 1.25
+
+# Heads that lose images only by as much chance as this have not even begun to look worse.
+_NO_HINT = 0.25
 
 
 def objections_to(parity: Parity) -> list[str]:
@@ -19,6 +26,29 @@ def objections_to(parity: Parity) -> list[str]:
         objections.append(
             f"1st percentile of the cosine {parity.cosine_p1:.4f} is below {MIN_COSINE_P1}"
         )
-    if parity.head is not None and parity.head.fp32 - parity.head.int8 > MAX_ACCURACY_LOSS:
-        objections.append(f"head accuracy {parity.head.int8:.4f} instead of {parity.head.fp32:.4f}")
+    head = parity.head
+    lost = 0.0 if head is None else head.fp32 - head.other
+    if head is not None and lost > MAX_ACCURACY_LOSS and head.p_value <= MAX_P_VALUE:
+        objections.append(
+            f"head accuracy {head.other:.4f} instead of {head.fp32:.4f}, which chance alone gives "
+            f"in {head.p_value:.1%} of cases"
+        )
     return objections
+
+
+def is_clear(parity: Parity) -> bool:
+    """Tell whether figures of a few images are so far from what is asked that no more are needed.
+
+    Far above it: each cosine, the mean and the least, is lost by half of what is allowed or less,
+    the speed exceeds what is asked, and heads show no hint of being worse. Far below it: the mean
+    is lost by twice of what is allowed, or the speed is hopeless.
+    """
+    lost, allowed = 1 - parity.cosine_mean, 1 - MIN_COSINE_MEAN
+    if lost > _FAR_COSINE * allowed or parity.gain < MIN_GAIN / _FAR_GAIN:
+        return True
+    return (
+        parity.gain >= MIN_GAIN * _FAR_GAIN
+        and lost <= allowed / _FAR_COSINE
+        and 1 - parity.cosine_min <= (1 - MIN_COSINE_P1) / _FAR_COSINE
+        and (parity.head is None or parity.head.p_value >= _NO_HINT)
+    )

@@ -15,14 +15,25 @@ from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
 from engine.graphs.files import metadata_of, weights_elsewhere
 from engine.graphs.session import run_over, session
-from engine.precision.handover import CalibrationPixels, Quantized
-from engine.precision.parity import measure_parity
+from engine.precision.handover import (
+    CalibrationPixels,
+    ComparedFeatures,
+    Quantized,
+    features_file,
+)
+from engine.precision.parity import Parity, measure_parity
+from engine.precision.verdict import is_clear
 from engine.process.digests import file_sha256
 from engine.quantization.quantize import quantize
+
+# Images held out after which the comparison may end, before all.
+STAGES = (16, 32, 64)
 
 
 def quantize_file(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized:
     """Write the int8 form of an exported fp32 model to `out` and measure its parity.
+
+    The features that were compared are written beside it, see `features_file`.
 
     Raises:
         Failure: `path` is not what this exporter wrote, or takes images of another size.
@@ -44,12 +55,57 @@ def quantize_file(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized
     del int8
     onnx.checker.check_model(out)
     seconds = time.perf_counter() - started
-    fp32_features, fp32_rate = _features(path, pixels.held_out)
-    int8_features, int8_rate = _features(out, pixels.held_out)
-    parity = measure_parity(
-        fp32_features, int8_features, pixels.labels, rates=(fp32_rate, int8_rate)
-    )
+    parity, features = compare(path, out, pixels)
+    features.write(features_file(out))
     return Quantized(file_sha256(out), levels, len(pixels.calibration), seconds, parity)
+
+
+def compare(fp32: Path, other: Path, pixels: CalibrationPixels) -> tuple[Parity, ComparedFeatures]:
+    """Compare two models on images held out, on as many of STAGES as their verdict needs."""
+    networks = _Timed(fp32), _Timed(other)
+    labels = pixels.labels
+    for count in (*(stage for stage in STAGES if stage < len(labels)), len(labels)):
+        for network in networks:
+            network.run(pixels.held_out[:count])
+        features = ComparedFeatures(*(network.features for network in networks))
+        parity = measure_parity(
+            features.fp32,
+            features.other,
+            labels[:count],
+            rates=(networks[0].rate, networks[1].rate),
+        )
+        if is_clear(parity):
+            break
+    return parity, features
+
+
+class _Timed:
+    """A network's features of images that become more, and how fast it ran."""
+
+    def __init__(self, path: Path) -> None:
+        self._session = session(path)
+        self._parts: list[np.ndarray] = []
+        self._images, self._seconds = 0, 0.0
+
+    @property
+    def features(self) -> np.ndarray:
+        """The features so far, float32 (N, D)."""
+        return np.concatenate(self._parts)
+
+    @property
+    def rate(self) -> float:
+        """Images a second."""
+        return self._images / self._seconds
+
+    def run(self, pixels: np.ndarray) -> None:
+        """Run those of the images, uint8 (N, H, W, 3), that it has no features of."""
+        if not self._images:
+            run_over(self._session, pixels[:1], ["features"])  # the first run allocates
+        started = time.perf_counter()
+        batches = run_over(self._session, pixels[self._images :], ["features"])
+        self._seconds += time.perf_counter() - started
+        self._images = len(pixels)
+        self._parts += [features for (features,) in batches]
 
 
 def _read_fp32(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
@@ -70,13 +126,3 @@ def _read_fp32(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
     if weights_elsewhere(model.graph):
         raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
     return model, record
-
-
-def _features(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the features of pixels and how many images a second were run."""
-    runner = session(path)
-    run_over(runner, pixels[:1], ["features"])  # the first run allocates
-    started = time.perf_counter()
-    batches = run_over(runner, pixels, ["features"])
-    rate = len(pixels) / (time.perf_counter() - started)
-    return np.concatenate([features for (features,) in batches]), rate

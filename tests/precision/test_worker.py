@@ -13,11 +13,14 @@ import engine.precision.worker
 from cache.failures import Failure
 from engine.backbones.backbone import METADATA_KEY
 from engine.backbones.store import backbone_request, exported_model
+from engine.graphs.session import session
 from engine.precision.__main__ import main
 from engine.precision.handover import (
     CalibrationPixels,
     Quantized,
+    features_file,
     quantize_in_child,
+    read_features,
     read_pixels,
 )
 from engine.precision.worker import quantize_file
@@ -35,7 +38,8 @@ def pixels():
     return CalibrationPixels(images[:16], images[16:], np.arange(20) % 2)
 
 
-def test_the_file_says_what_it_is(fp32, pixels, tmp_path):
+def test_the_file_says_what_it_is(fp32, pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda _: False)
     out = tmp_path / "int8.onnx"
     before = file_sha256(fp32.path)
     found = quantize_file(fp32.path, pixels, out)
@@ -57,7 +61,23 @@ def test_the_file_says_what_it_is(fp32, pixels, tmp_path):
     assert {**new, "precision": "fp32", "quantization": None} == {**old, "quantization": None}
 
 
-def test_parity_is_that_of_images_held_out(fp32, pixels, tmp_path):
+@pytest.mark.parametrize("clear_at", [16, 20])
+def test_a_comparison_ends_where_it_is_clear(fp32, pixels, tmp_path, monkeypatch, clear_at):
+    """What it has run till then is what the networks give, and is what is written."""
+    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda p: p.images == clear_at)
+    out = tmp_path / "int8.onnx"
+    found = quantize_file(fp32.path, pixels, out).parity
+    assert (found.images, found.head.images) == (clear_at, clear_at)
+    assert found.fp32_rate > 0
+    assert found.rate > 0
+    features = read_features(features_file(out))
+    for path, got in ((fp32.path, features.fp32), (out, features.other)):
+        feeds = {"images": pixels.held_out[:clear_at]}
+        np.testing.assert_array_equal(got, session(path).run(["features"], feeds)[0])
+
+
+def test_parity_is_that_of_images_held_out(fp32, pixels, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda _: False)
     out = tmp_path / "int8.onnx"
     found = quantize_file(fp32.path, pixels, out).parity
     feeds = {"images": pixels.held_out}
@@ -71,8 +91,9 @@ def test_the_same_images_give_the_same_bytes(fp32, pixels, tmp_path):
     one = quantize_file(fp32.path, pixels, tmp_path / "1.onnx")
     other = quantize_in_child(fp32.path, pixels, tmp_path / "2.onnx")
     assert one.sha256 == other.sha256
-    assert one.parity.cosine_mean == other.parity.cosine_mean
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["1.onnx", "2.onnx", "pixels.npz"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("1.features.npz", "1.onnx", "2.features.npz", "2.onnx", "pixels.npz")
+    ]
 
 
 def test_the_weights_are_those_that_the_cpu_takes(fp32, pixels, tmp_path, monkeypatch):
@@ -98,9 +119,9 @@ def test_the_command_prints_the_payload(fp32, pixels, tmp_path, capsys):
     assert set(payload) == {*("sha256", "levels", "calibrated_on", "seconds", "parity", "summary")}
     assert set(payload["parity"]) == {
         *("images", "cosine_mean", "cosine_p1", "cosine_min", "relative_error", "head"),
-        *("fp32_rate", "int8_rate", "gain"),
+        *("fp32_rate", "rate", "gain"),
     }
-    assert set(payload["parity"]["head"]) == {"images", "agreement", "fp32", "int8"}
+    assert set(payload["parity"]["head"]) == {*("images", "agreement", "fp32", "other", "p_value")}
     found = Quantized.of_payload(payload)
     assert found.sha256 == file_sha256(out)
     assert found.payload() == payload

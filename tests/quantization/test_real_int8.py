@@ -9,7 +9,7 @@ import engine.precision.calibration_set
 from engine.backbones.store import backbone_request, exported_model
 from engine.graphs.session import run_over, session
 from engine.images.decode import DECODE_RULE
-from engine.precision.calibration_set import Images, calibration_pixels
+from engine.precision.calibration_set import Images, calibration_set
 from engine.precision.worker import quantize_file
 from engine.sources.open import open_source
 from engine.sources.order import select
@@ -42,7 +42,8 @@ def quantized(photographs, tmp_path, monkeypatch):
         with open_source(photographs / ARCHIVE) as source:
             samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
             images = Images(source, samples, "bilinear", DECODE_RULE, 0, 2)
-            pixels = calibration_pixels(images, (model.description.height, model.description.width))
+            size = (model.description.height, model.description.width)
+            pixels = calibration_set(images, size).pixels
         out = tmp_path / "int8.onnx"
         found = quantize_file(model.path, pixels, out)
         assert (found.calibrated_on, found.parity.images) == (64, HELD_OUT)
