@@ -179,7 +179,7 @@ def _many(path: Path, parts: int) -> dict[str, Any]:
         for _ in range(parts):
             _append(space, rng, SMALL_ROWS)
     opens = [_seconds(space.index) for _ in range(REPEATS)]
-    seconds = _seconds(lambda: compact(cache, print))
+    seconds = _seconds(lambda: compact(cache))
     after = len(space.part_paths())
     shutil.rmtree(path)
     return {

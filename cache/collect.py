@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +43,7 @@ def leftovers(cache: FeatureCache) -> list[Path]:
     return sorted(path for path in {*unfinished, *aside} if is_link(path) or not path.is_dir())
 
 
-def find_garbage(
-    cache: FeatureCache, warn: Callable[[str], None], min_age: float = MIN_AGE
-) -> Garbage:
+def find_garbage(cache: FeatureCache, min_age: float = MIN_AGE) -> Garbage:
     """Find what no dataset uses.
 
     min_age: seconds; anything younger is left to its process. 0 for none: nothing else runs.
@@ -66,7 +64,7 @@ def find_garbage(
             continue  # a run under way may count on features that no row names yet
         used = _used(space)
         affected = []
-        for part in space.parts(warn):
+        for part in space.parts():
             count = int((~used.contains(part.digests)).sum())
             if count and _old(part.path, min_age):
                 affected.append(part)

@@ -1,6 +1,5 @@
 """Many small parts into few large ones."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +23,7 @@ class Compacted:
     rows_after: int
 
 
-def compact(cache: FeatureCache, warn: Callable[[str], None]) -> list[Compacted]:
+def compact(cache: FeatureCache) -> list[Compacted]:
     """Rewrite the small parts of each space, and those that repeat another's rows.
 
     Other processes may read and extract meanwhile. Killed at any moment, no row is lost.
@@ -33,17 +32,17 @@ def compact(cache: FeatureCache, warn: Callable[[str], None]) -> list[Compacted]
         Failure: another compact, merge or gc is at work; or a part is damaged (and set aside).
     """
     with maintenance(cache.path):
-        return [_compact_space(space, warn) for space in cache.spaces()]
+        return [_compact_space(space) for space in cache.spaces()]
 
 
-def _compact_space(space: Space, warn: Callable[[str], None]) -> Compacted:
-    parts = space.parts(warn)
-    inputs, kept = _divide(parts, TARGET_BYTES // (4 * space.dimension) // 2)
+def _compact_space(space: Space) -> Compacted:
+    parts = space.parts()
+    inputs, rest = _divide(parts, TARGET_BYTES // (4 * space.dimension) // 2)
     after = parts
-    if len(inputs) > 1 or (inputs and kept):
-        elsewhere = Index(kept, space.dimension, space.index)
+    if len(inputs) > 1 or (inputs and rest):
+        elsewhere = Index(rest, space.dimension, space.index)
         rewrite(space, inputs, lambda digests: ~elsewhere.contains(digests))
-        after = space.parts(warn)
+        after = space.parts()
     return Compacted(
         space.id,
         len(parts),
@@ -54,12 +53,12 @@ def _compact_space(space: Space, warn: Callable[[str], None]) -> Compacted:
 
 
 def _divide(parts: list[Part], small: int) -> tuple[list[Part], list[Part]]:
-    """Return (parts to rewrite, parts to keep): small ones, and ones that repeat a kept row."""
+    """Return (parts to rewrite, the rest): small ones, and ones that repeat a row of the rest."""
     inputs: list[Part] = [part for part in parts if len(part.digests) < small]
-    kept: list[Part] = []
+    rest: list[Part] = []
     large = [part for part in parts if len(part.digests) >= small]
     if not large:
-        return inputs, kept
+        return inputs, rest
     digests = np.concatenate([part.digests for part in large])
     _, first = np.unique(digests.view("V32").reshape(-1), return_index=True)
     new = np.zeros(len(digests), bool)
@@ -67,6 +66,6 @@ def _divide(parts: list[Part], small: int) -> tuple[list[Part], list[Part]]:
     start = 0
     for part in large:
         end = start + len(part.digests)
-        (kept if new[start:end].all() else inputs).append(part)
+        (rest if new[start:end].all() else inputs).append(part)
         start = end
-    return inputs, kept
+    return inputs, rest

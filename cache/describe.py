@@ -1,7 +1,6 @@
 """What a cache holds, as numbers."""
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from cache.collect import leftovers
@@ -10,20 +9,20 @@ from cache.space import Space
 from cache.store import FeatureCache
 
 
-def describe(cache: FeatureCache, warn: Callable[[str], None]) -> dict[str, Any]:
+def describe(cache: FeatureCache) -> dict[str, Any]:
     """Return the JSON object of `cache info`."""
-    found = leftovers(cache)
+    files = leftovers(cache)
     return {
         "path": str(cache.path),
         "version": VERSION,
-        "spaces": [_describe_space(space, warn) for space in cache.spaces()],
-        "leftovers": [str(path) for path in found],
-        "leftover_bytes": sum(path.stat().st_size for path in found if path.exists()),
+        "spaces": [_describe_space(space) for space in cache.spaces()],
+        "leftovers": [str(path) for path in files],
+        "leftover_bytes": sum(path.stat().st_size for path in files if path.exists()),
     }
 
 
-def _describe_space(space: Space, warn: Callable[[str], None]) -> dict[str, Any]:
-    parts = space.parts(warn)
+def _describe_space(space: Space) -> dict[str, Any]:
+    parts = space.parts()
     return {
         "id": space.id,
         "title": space.title,

@@ -1,10 +1,12 @@
 """Files that appear whole or not at all, and that are what they seem."""
 
 import contextlib
+import hashlib
 import os
+import shutil
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -63,6 +65,36 @@ def write_whole(path: Path, data: bytes) -> None:
     with temporary(path.parent) as unfinished:
         unfinished.write_bytes(data)
         publish(unfinished, path)
+
+
+def copy_whole(source: Path, final: Path, sha256: Collection[str] | None = None) -> None:
+    """Copy a file atomically and durably, in place of an earlier one.
+
+    sha256: what the copy's SHA-256 may be, where that is known.
+
+    Raises:
+        Damaged: the copy has another SHA-256; nothing has changed.
+        OSError: it could not be written; nothing has changed.
+    """
+    with temporary(final.parent) as unfinished:
+        shutil.copyfile(source, unfinished)
+        if sha256 is not None and file_sha256(unfinished) not in sha256:
+            raise Damaged(f"{source} is damaged: its bytes are not those that were written")
+        publish(unfinished, final)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal, in constant memory.
+
+    Raises:
+        Damaged: it is no regular file.
+        OSError: it is not there, or may not be read.
+    """
+    digest = hashlib.sha256()
+    with open_regular(path) as file:
+        while data := file.read(2**20):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def is_link(path: Path) -> bool:

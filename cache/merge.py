@@ -1,15 +1,17 @@
 """Other caches into one."""
 
-import shutil
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cache.failures import UsageFailure
-from cache.files import Damaged, publish, temporary
+from cache.files import Damaged, copy_whole
 from cache.maintenance import maintenance
-from cache.part import file_sha256, open_part
+from cache.part import open_part
 from cache.space import Space
 from cache.store import FeatureCache
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -21,9 +23,7 @@ class Merged:
     datasets: int = 0
 
 
-def merge(
-    cache: FeatureCache, others: Sequence[FeatureCache], warn: Callable[[str], None]
-) -> Merged:
+def merge(cache: FeatureCache, others: Sequence[FeatureCache]) -> Merged:
     """Bring the features, rows and notes of other caches into `cache`; the others stay as they are.
 
     Parts come before the rows that name them, each whole, so a kill at any moment leaves a sound
@@ -31,8 +31,8 @@ def merge(
 
     Raises:
         Failure: another compact, merge or gc is at work in `cache`.
-        Damaged: rows of the others are not what was written. Damaged parts are left out, and told
-            to `warn`.
+        Damaged: rows of the others are not what was written. Damaged parts are left out
+            with a warning.
     """
     if any(other.path.resolve() == cache.path.resolve() for other in others):
         raise UsageFailure(f"{cache.path} cannot be merged into itself; name another cache")
@@ -41,43 +41,37 @@ def merge(
         for other in others:
             for theirs in other.spaces():
                 ours = cache.add_space(theirs.description, theirs.dimension)
-                _merge_companions(ours, theirs, warn)
-                _merge_parts(ours, theirs, merged, warn)
+                _merge_companions(ours, theirs)
+                _merge_parts(ours, theirs, merged)
                 _merge_rows(ours, theirs, merged)
     return merged
 
 
-def _merge_companions(ours: Space, theirs: Space, warn: Callable[[str], None]) -> None:
+def _merge_companions(ours: Space, theirs: Space) -> None:
     for source in theirs.companions():
         if (ours.path / source.name).exists():
             continue
-        with temporary(ours.path) as unfinished:
-            shutil.copyfile(source, unfinished)
-            if ours.names(file_sha256(unfinished)):
-                publish(unfinished, ours.path / source.name)
-            else:
-                warn(f"{source} is not the file that its space is described with; left out")
+        try:
+            copy_whole(source, ours.path / source.name, ours.companion_digests)
+        except Damaged as damage:
+            _LOG.warning("%s; left out", damage)
     present = {path.stem for path in ours.note_paths()}
     for name, payload in theirs.notes().items():
         if name not in present:
             ours.write_note(name, payload)
 
 
-def _merge_parts(ours: Space, theirs: Space, merged: Merged, warn: Callable[[str], None]) -> None:
-    index = ours.index(warn)
+def _merge_parts(ours: Space, theirs: Space, merged: Merged) -> None:
+    index = ours.index()
     for path in theirs.part_paths():
         try:
             part = open_part(path, theirs.id, theirs.dimension)
             new = int((~index.contains(part.digests)).sum())
             if not new:
                 continue
-            with temporary(ours.path / "parts") as unfinished:
-                shutil.copyfile(path, unfinished)
-                if file_sha256(unfinished) != path.stem:
-                    raise Damaged(f"{path} is damaged: its bytes are not those that were written")
-                publish(unfinished, ours.path / "parts" / path.name)
+            copy_whole(path, ours.path / "parts" / path.name, {path.stem})
         except Damaged as damage:
-            warn(f"{damage}; left out")
+            _LOG.warning("%s; left out", damage)
             continue
         merged.parts += 1
         merged.rows += new

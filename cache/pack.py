@@ -1,7 +1,6 @@
 """A dataset as one plain HDF5 file, for use without this product."""
 
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -34,7 +33,7 @@ class Packed:
     bytes: int
 
 
-def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
+def pack(space: Space, out: Path) -> Packed:
     """Write the cached rows of all datasets of a space into one HDF5 file.
 
     features float32 (N, D); labels int32 (N,), an index into classes, -1 for none; classes and
@@ -57,7 +56,7 @@ def pack(space: Space, out: Path, warn: Callable[[str], None]) -> Packed:
     with temporary(out.parent) as unfinished:
         with unfinished.open("wb") as file:
             file.write(skeleton.ljust(place, b"\0"))
-            _write_features(file, space.index(warn), [row.digest for row in rows])
+            _write_features(file, space.index(), [row.digest for row in rows])
         with h5py.File(unfinished, "r") as packed:
             assert packed["features"].id.get_offset() == place
         publish(unfinished, out)

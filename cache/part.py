@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from cache.files import Damaged, open_regular, sync_folder, write_whole
+from cache.files import Damaged, sync_folder, write_whole
 from cache.hdf5 import file_bytes, opened
 
 SUFFIX = ".h5"
@@ -59,15 +59,6 @@ def write_part(folder: Path, space: str, digests: np.ndarray, features: np.ndarr
     final = folder / f"{hashlib.sha256(data).hexdigest()}{SUFFIX}"
     write_whole(final, data)
     return final
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal. Damaged if it is no regular file."""
-    digest = hashlib.sha256()
-    with open_regular(path) as file:
-        while data := file.read(2**20):
-            digest.update(data)
-    return digest.hexdigest()
 
 
 def set_aside(path: Path) -> Path:

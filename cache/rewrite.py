@@ -52,9 +52,9 @@ def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
         if held >= target:
             write()
     write()
-    kept = set(written)
+    new = set(written)
     for part in inputs:
-        if part.path not in kept:
+        if part.path not in new:
             # Windows deletes no file that somebody reads; the next compact finds it.
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 part.path.unlink()

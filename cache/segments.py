@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from cache.failures import Failure
-from cache.files import Damaged, refuse_links, write_whole
+from cache.files import Damaged, file_sha256, refuse_links, write_whole
 from cache.known_files import KnownFiles
-from cache.part import SUFFIX, file_sha256
+from cache.part import SUFFIX
 from cache.record import read_record, write_record
 from cache.row_files import RowColumns, checksum, read_checksum, read_columns, read_rows, rows_bytes
 from cache.rows import Row, overlay

@@ -3,9 +3,9 @@
 import contextlib
 import hashlib
 import json
+import logging
 import re
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,16 @@ MAX_DIMENSION = 2**24
 _FOLDERS = ("parts", "datasets", "notes", "damaged")
 
 _PART_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 # Files that may lie in a space's folder, each with its SHA-256 in the description.
 _COMPANIONS = ("model.onnx",)
 
 _NOTE_NAME = re.compile("[a-z0-9_-]{1,64}")
+
+
+_LOG = logging.getLogger(__name__)
 
 
 def space_id(description: Mapping[str, Any]) -> str:
@@ -50,10 +54,6 @@ def read_note(path: Path) -> dict[str, Any]:
     except Damaged as damage:
         raise Damaged(f"{damage}; verify sets it aside") from damage
     return note
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, stacklevel=3)
 
 
 @dataclass(frozen=True)
@@ -108,9 +108,20 @@ class Space:
         keys = ("backbone", "layer", "precision", "interpolation")
         return " ".join(str(self.description[key]) for key in keys if key in self.description)
 
-    def names(self, sha256: str) -> bool:
-        """Tell whether the description holds a file's SHA-256: no other file goes with it."""
-        return sha256 in json.dumps(self.description)
+    @property
+    def companion_digests(self) -> frozenset[str]:
+        """What the description holds of SHA-256: no other file goes with the space."""
+        digests: set[str] = set()
+        values: list[Any] = [self.description]
+        while values:
+            value = values.pop()
+            if isinstance(value, Mapping):
+                values += value.values()
+            elif isinstance(value, list):
+                values += value
+            elif isinstance(value, str) and _SHA256.fullmatch(value):
+                digests.add(value)
+        return frozenset(digests)
 
     def companions(self) -> list[Path]:
         """Return the files that go with the features, such as the model that computes them."""
@@ -122,27 +133,27 @@ class Space:
         paths = (self.path / "parts").glob(f"*{SUFFIX}")
         return sorted(path for path in paths if _PART_NAME.fullmatch(path.name))
 
-    def parts(self, warn: Callable[[str], None] = _warn) -> list[Part]:
+    def parts(self) -> list[Part]:
         """Return the finished parts with their digests.
 
-        A damaged one is left out, set aside and told to `warn`: its images count as not computed.
+        A damaged one is left out, set aside and warned of: its images count as not computed.
         """
-        return [part for path in self.part_paths() if (part := self._part(path, warn))]
+        return [part for path in self.part_paths() if (part := self._part(path))]
 
-    def _part(self, path: Path, warn: Callable[[str], None]) -> Part | None:
+    def _part(self, path: Path) -> Part | None:
         try:
             return open_part(path, self.id, self.dimension)
         except Damaged as damage:
             with contextlib.suppress(OSError):  # a read-only cache: leaving it out will do
                 set_aside(path)
-            warn(f"{damage}; set aside, the next extraction computes its images again")
+            _LOG.warning("%s; set aside, the next extraction computes its images again", damage)
         except FileNotFoundError:
             pass  # compacted away since it was listed
         return None
 
-    def index(self, warn: Callable[[str], None] = _warn) -> Index:
+    def index(self) -> Index:
         """Return what the finished parts hold now. Damaged parts are treated as by `parts`."""
-        return Index(self.parts(warn), self.dimension, lambda: self.index(warn))
+        return Index(self.parts(), self.dimension, self.index)
 
     def append(self, digests: np.ndarray, features: np.ndarray) -> None:
         """Add a part: digests uint8 (N, 32), features float32 (N, D). Durable on return.

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache.files import Damaged
-from cache.part import SUFFIX, file_sha256, open_part, set_aside
+from cache.files import Damaged, file_sha256
+from cache.part import SUFFIX, open_part, set_aside
 from cache.record import read_record
 from cache.row_files import read_rows
 from cache.segments import read_segments
@@ -51,7 +51,7 @@ def verify(cache: FeatureCache) -> Verified:
                     read_note(note)
             for companion in space.companions():
                 with _noting(companion, result):
-                    if not space.names(file_sha256(companion)):
+                    if file_sha256(companion) not in space.companion_digests:
                         raise Damaged("it is not the file that the space is described with")
     return result
 

@@ -135,7 +135,10 @@ def test_merge_takes_no_model_that_the_space_does_not_name(tmp_path, capsys):
     ours, theirs = filled(tmp_path / "a", parts=1), filled(tmp_path / "b", parts=2)
     (theirs.path / "model.onnx").write_bytes(b"another")
     assert main(["merge", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
-    assert "model.onnx is not the file" in capsys.readouterr().err
+    assert (
+        "model.onnx is damaged: its bytes are not those that were written; left out"
+        in capsys.readouterr().err
+    )
     assert not (ours.path / "model.onnx").exists()
     assert not list(ours.path.glob(".tmp-*"))
     (damaged,) = result(capsys, "verify", tmp_path / "b", code=1)["damaged"]

@@ -51,12 +51,12 @@ def everything(path):
         with contextlib.suppress(Failure):
             found["table"] = space.rows()
         digests, features = vectors(12)
-        index = space.index(lambda _: None)
+        index = space.index()
         there = index.contains(digests)
         with contextlib.suppress(Failure):
             assert np.array_equal(index.read(digests[there]), features[there])
         with contextlib.suppress(Failure):
-            for keys, values in space.index(lambda _: None).blocks():
+            for keys, values in space.index().blocks():
                 order = [digests.tolist().index(key.tolist()) for key in keys]
                 assert np.array_equal(values, features[order])
     return found

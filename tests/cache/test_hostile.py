@@ -179,13 +179,13 @@ def read_everything(path):
             for read in (space.notes, space.rows, space.datasets, lambda s=space: title(s)):
                 with contextlib.suppress(Failure):
                     read()
-            index = space.index(lambda _: None)
+            index = space.index()
             with contextlib.suppress(Failure):
                 index.read(digests[index.contains(digests)])
 
 
 def title(space):
-    return space.title + str(space.names("x"))
+    return space.title + str(space.companion_digests)
 
 
 @FUZZ

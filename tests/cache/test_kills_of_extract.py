@@ -57,7 +57,6 @@ def test_exactly_the_images_of_a_damaged_part_are_computed_again(
     assert cache_main(["verify", str(tmp_path / "c"), "--json"]) == 0
 
 
-@pytest.mark.filterwarnings("default")
 def test_a_damaged_part_is_told_in_one_line_and_computed_again(tmp_path, pictures, options, capsys):
     extract(capsys, pictures, tmp_path / "c", options)
     (part,) = (tmp_path / "c").glob("spaces/*/parts/*.h5")

@@ -75,13 +75,13 @@ def test_an_endless_record_is_not_read(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes")
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_a_pipe_is_not_waited_for(tmp_path, caplog):
     space = filled(tmp_path / "c", parts=1)
     path = space.part_paths()[0]
     path.unlink()
     os.mkfifo(path)
-    with pytest.warns(UserWarning, match="not a regular file"):
-        assert len(space.index()) == 0
+    assert len(space.index()) == 0
+    assert "not a regular file" in caplog.text
 
 
 def kinds(space):
@@ -113,7 +113,7 @@ def test_a_newer_format_is_refused_in_every_file(tmp_path, kind):
 
 def read_everything(path):
     for space in FeatureCache.open(path).spaces():
-        space.index(pytest.fail)
+        space.index()
         space.notes()
         space.rows()
 
@@ -142,12 +142,12 @@ def hostile(path, changes):
         {},
     ],
 )
-def test_places_are_checked_before_memory_is_taken(tmp_path, place):
+def test_places_are_checked_before_memory_is_taken(tmp_path, place, caplog):
     space = filled(tmp_path / "c", parts=1)
     path = space.part_paths()[0]
     hostile(path, {"arrays": {"digests": place}})
-    with pytest.warns(UserWarning, match="is damaged"):
-        assert len(space.index()) == 0
+    assert len(space.index()) == 0
+    assert "is damaged" in caplog.text
     assert [aside.name for aside in (space.path / "damaged").iterdir()] == [path.name]
 
 
@@ -170,7 +170,7 @@ def filtered(file, name, array):
 
 
 @pytest.mark.parametrize("make", [external_link, external_storage, virtual, filtered])
-def test_a_strangers_hdf5_reads_no_other_file(tmp_path, make):
+def test_a_strangers_hdf5_reads_no_other_file(tmp_path, make, caplog):
     """Only the record's places count; what libhdf5 would do with the file is never asked."""
     space = filled(tmp_path / "c", parts=1)
     path = space.part_paths()[0]
@@ -181,18 +181,18 @@ def test_a_strangers_hdf5_reads_no_other_file(tmp_path, make):
         for name, array in arrays.items():
             make(file, name, array)
     path.write_bytes(record + path.read_bytes()[USER_BLOCK:])
-    with pytest.warns(UserWarning, match="is damaged"):
-        assert len(space.index()) == 0
+    assert len(space.index()) == 0
+    assert "is damaged" in caplog.text
 
 
-def test_an_ordinary_hdf5_file_is_no_part(tmp_path):
+def test_an_ordinary_hdf5_file_is_no_part(tmp_path, caplog):
     space = filled(tmp_path / "c", parts=1)
     path = space.part_paths()[0]
     with h5py.File(path, "w") as file:
         file["digests"] = np.zeros((4, 32), np.uint8)
         file["features"] = np.zeros((4, 8), np.float32)
-    with pytest.warns(UserWarning, match="it is no record"):
-        assert len(space.index()) == 0
+    assert len(space.index()) == 0
+    assert "it is no record" in caplog.text
 
 
 @pytest.mark.parametrize("dimension", [0, -1, 2**24 + 1, 10**400, 1e400, "8", None, True])

@@ -1,0 +1,150 @@
+"""What each command of `python -m cache` does and prints."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from cache.commandline.command import Console
+from cache.commandline.printable import printable
+
+if TYPE_CHECKING:
+    from cache.store import FeatureCache
+
+
+def run_action(arguments: argparse.Namespace, console: Console) -> int | None:
+    """Do what `arguments.command` names; return its exit code, None for 0."""
+    from cache.store import FeatureCache
+
+    cache = FeatureCache.open(arguments.cache)
+    return _ACTIONS[arguments.command](arguments, console, cache)
+
+
+def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from cache.describe import describe
+
+    record = describe(cache)
+    lines = []
+    for space in record["spaces"]:
+        lines.append(
+            f"{space['id']}  {printable(space['title'])}: {space['rows']} rows of "
+            f"{space['dimension']} in {space['parts']} parts, {space['bytes'] / 1e6:.1f} MB"
+        )
+        for name, note in space["notes"].items():
+            text = note.get("summary", note) if isinstance(note, dict) else note
+            lines.append(f"  {printable(name)}: {printable(str(text), 400)}")
+        for dataset in space["datasets"]:
+            classes = ", ".join(f"{printable(k, 40)} {n}" for k, n in dataset["classes"].items())
+            lines.append(
+                f"  {printable(dataset['name'])}: {dataset['cached']} cached, "
+                f"{dataset['rejected']} rejected; {printable(classes, 400)}"
+            )
+    if record["leftovers"]:
+        lines.append(
+            f"{len(record['leftovers'])} leftover files, {record['leftover_bytes'] / 1e6:.1f} MB: "
+            "unfinished or set aside; `gc` removes them"
+        )
+    console.result(record, "\n".join(lines) or "no features yet")
+
+
+def _verify(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> int:
+    from cache.verify import verify
+
+    result = verify(cache)
+    lines = [f"{printable(path)}: {printable(why)}" for path, why in result.damaged.items()]
+    lines.append(
+        f"{result.files} files, {result.bytes / 1e6:.1f} MB: {len(result.damaged)} damaged"
+        + ("; the next extraction computes what is lost again" if result.damaged else "")
+    )
+    record = {
+        "files": result.files,
+        "bytes": result.bytes,
+        "damaged": [{"path": path, "reason": why} for path, why in result.damaged.items()],
+        "set_aside": result.set_aside,
+    }
+    console.result(record, "\n".join(lines))
+    return 1 if result.damaged else 0
+
+
+def _compact(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from dataclasses import asdict
+
+    from cache.compact import compact
+
+    spaces = compact(cache)
+    lines = [
+        f"{space.space}: {space.parts_before} parts are {space.parts_after}, "
+        f"{space.rows_after} rows"
+        for space in spaces
+    ]
+    console.result({"spaces": [asdict(space) for space in spaces]}, "\n".join(lines) or "no parts")
+
+
+def _merge(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from dataclasses import asdict
+
+    from cache.merge import merge
+    from cache.store import FeatureCache
+
+    others = [FeatureCache.open(other) for other in arguments.others]
+    merged = merge(cache, others)
+    console.result(
+        asdict(merged),
+        f"{merged.parts} parts with {merged.rows} new rows, {merged.datasets} datasets",
+    )
+
+
+def _pack(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from dataclasses import asdict
+    from pathlib import Path
+
+    from cache.pack import pack
+
+    packed = pack(cache.space(arguments.space), Path(arguments.out))
+    console.result(
+        {"out": arguments.out, **asdict(packed)},
+        f"{printable(arguments.out)}: {packed.rows} rows, {len(packed.classes)} classes, "
+        f"{packed.bytes / 1e6:.1f} MB",
+    )
+
+
+def _gc(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from cache.collect import find_garbage, remove_garbage
+
+    garbage = find_garbage(cache, arguments.min_age)
+    record = {
+        "spaces": [space.name for space in garbage.spaces],
+        "rows": garbage.rows,
+        "files": [str(path) for path in garbage.files],
+    }
+    summary = (
+        f"{len(garbage.spaces)} spaces and {garbage.rows} features that no dataset uses, "
+        f"{len(garbage.files)} leftover files"
+    )
+    if not (garbage.spaces or garbage.rows or garbage.files):
+        console.result({**record, "removed": False}, "nothing to remove")
+        return
+    if not (arguments.yes or _confirmed(f"Remove {summary}? [y/N] ")):
+        console.result({**record, "removed": False}, "nothing was removed")
+        return
+    remove_garbage(cache, garbage)
+    console.result({**record, "removed": True}, f"removed {summary}")
+
+
+def _confirmed(question: str) -> bool:
+    """Ask on the terminal. Raises UsageFailure where nobody can answer."""
+    from cache.failures import UsageFailure
+
+    if not sys.stdin.isatty():
+        raise UsageFailure("gc asks before it removes; give --yes where nobody can answer")
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+_ACTIONS = {
+    "info": _info,
+    "verify": _verify,
+    "compact": _compact,
+    "merge": _merge,
+    "pack": _pack,
+    "gc": _gc,
+}
