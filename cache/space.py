@@ -30,8 +30,9 @@ _PART_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
-# Files that may lie in a space's folder, each with its SHA-256 in the description.
-_COMPANIONS = ("model.onnx",)
+# Files that may lie in a space's folder, each with its SHA-256 in the description. The one that
+# names the other comes after it, so that no kill leaves it alone.
+_COMPANIONS = ("model.onnx.data", "model.onnx")
 
 _NOTE_NAME = re.compile("[a-z0-9_-]{1,64}")
 

@@ -87,7 +87,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     console.result(
         {
             "out": str(model.path),
-            "sha256": model.sha256,
+            "sha256": model.digests.model,
             "bytes": model.path.stat().st_size,
             "seconds": round(seconds, 3),
             **asdict(d),

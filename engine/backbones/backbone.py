@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure, first_line
+from cache.files import is_link
+from engine.graphs.model_file import Digests, data_file, digests
 from engine.graphs.session import session
-from engine.process.digests import file_sha256
 
 # Key of the JSON that an exported model carries in its metadata.
 METADATA_KEY = "onceover"
@@ -29,7 +30,8 @@ class ModelDescription:
     precision: `fp32` or `int8`.
     parameters: how many frozen ones.
     provenance: whence the weights came and the versions that exported them.
-    quantization: of an int8 model, `levels` and `model`, the SHA-256 of its file.
+    quantization: of an int8 model, `levels` and the SHA-256 of its files, `model` and, where it
+        has one, `data`.
     """
 
     backbone: str
@@ -47,13 +49,14 @@ class ModelDescription:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """An exported backbone on disk, with the SHA-256 of its bytes.
+    """An exported backbone on disk.
 
-    remedy: what to do about one that is damaged.
+    path: of its graph; `engine.graphs.model_file` says where the rest is.
+    digests: SHA-256 of its files. remedy: what to do about one that is damaged.
     """
 
     path: Path
-    sha256: str
+    digests: Digests
     description: ModelDescription
     remedy: str = "delete its folder and run again to make it anew"
 
@@ -75,32 +78,38 @@ def read_description(path: Path, model: Path) -> ModelFile:
         record = json.loads(path.read_text(encoding="utf-8"))
         names = [field.name for field in fields(ModelDescription)]
         known = {name: record[name] for name in names if name in record}
-        return ModelFile(model, record["sha256"], ModelDescription(**known))
+        digests = Digests(record["sha256"], record.get("data_sha256"))
+        return ModelFile(model, digests, ModelDescription(**known))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
 
 
 def check_model(model: ModelFile) -> None:
-    """Check what is to be run: its bytes and, where it is int8, its form and this CPU's sums.
+    """Check what is to be run: its bytes, its form and, where it is int8, this CPU's sums.
 
     Raises:
         Failure: it is damaged, it is not of a form that Onceover writes, or this CPU does not run
             it exactly.
     """
+    for path in (model.path, data_file(model.path)):
+        if is_link(path):
+            raise Failure(f"{path} is a link, which is refused; put the file itself in its place")
     try:
-        intact = file_sha256(model.path) == model.sha256
+        intact = digests(model.path) == model.digests
     except FileNotFoundError:
         intact = False
     if not intact:
         raise Failure(
             f"{model.path} is damaged: it does not match its recorded SHA-256; {model.remedy}"
         )
-    if model.description.quantization is not None:
-        from engine.backbones.saturation import refuse_saturation
-        from engine.graphs.files import refuse_foreign  # imports onnx, which fp32 does without
+    from engine.graphs.files import refuse_foreign  # imports onnx
 
-        refuse_saturation(model.path, model.description.quantization)
-        refuse_foreign(model.path)
+    quantization = model.description.quantization
+    if quantization is not None:
+        from engine.backbones.saturation import refuse_saturation
+
+        refuse_saturation(model.path, quantization)
+    refuse_foreign(model.path, plain=quantization is not None)
 
 
 class Backbone:

@@ -24,7 +24,7 @@ from engine.process.digests import file_sha256
 _log = logging.getLogger(__name__)
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
-_EXPORTER = 2
+_EXPORTER = 3
 
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"
@@ -57,7 +57,7 @@ class BackboneRequest:
         return int(seed) if kind == "random" and seed.isdecimal() else None
 
     def options(self) -> list[str]:
-        """Return the request as options of `python -m engine.export`."""
+        """Return the request as options of the commands that take a backbone."""
         options = ["--backbone", self.backbone]
         options += [] if self.is_file else ["--weights", self.weights]
         options += ["--layer", self.layer] if self.layer else []
@@ -133,7 +133,7 @@ def exported_model(request: BackboneRequest) -> ModelFile:
             made = Path(scratch) / "made"
             made.mkdir()
             arguments = [*request.options(), "--out", str(made / "model.onnx")]
-            record = run_in_child("engine.export", arguments, "the export")
+            record = run_in_child("engine.exporters", arguments, "the export")
             (made / "model.json").write_bytes(record)
             # The folder appears with all that is in it, or not at all.
             try:

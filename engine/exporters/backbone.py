@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -22,17 +21,22 @@ from engine.backbones.store import BackboneRequest
 from engine.exporters.graph import Graph, graph_of, write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.weights import load_weights, random_weights, weights_digest
-from engine.graphs.files import metadata_of, read_onnx
-from engine.process.digests import file_sha256
+from engine.graphs.files import join_files, metadata_of, read_onnx, write_onnx
+from engine.graphs.model_file import data_file, digests
 from engine.process.progress import Progress, no_progress
 
 
 def export_backbone(
-    request: BackboneRequest, path: Path, progress: Progress = no_progress
+    request: BackboneRequest,
+    path: Path,
+    progress: Progress = no_progress,
+    *,
+    for_store: bool = False,
 ) -> ModelFile:
     """Export a backbone to the file `path`.
 
     progress: of a download, in megabytes.
+    for_store: whether its larger constants go to a data file beside it, where they are mapped.
 
     Raises:
         Failure: the weights cannot be had, or the file is not a network that takes RGB images.
@@ -41,12 +45,16 @@ def export_backbone(
     if not path.parent.is_dir():
         raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
-        unfinished = Path(folder) / "model.onnx"
+        unfinished = Path(folder) / path.name
         if request.backbone.lower().endswith(".onnx"):
             description = _export_onnx(request, Path(request.backbone), unfinished)
         else:
             description = _export_keras(request, unfinished, progress)
-        model = ModelFile(path, file_sha256(unfinished), description)
+        if not for_store:
+            join_files(unfinished)
+        model = ModelFile(path, digests(unfinished), description)
+        if model.digests.data is not None:
+            data_file(unfinished).replace(data_file(path))
         unfinished.replace(path)
     return model
 
@@ -96,7 +104,7 @@ def _export_onnx(request: BackboneRequest, source: Path, path: Path) -> ModelDes
     if record:
         return _adopt(request, source, model, record, path)
     graph = graph_of(model, {}, request.layer)
-    identity = {"backbone": "onnx", "weights": file_sha256(source)}
+    identity = {"backbone": "onnx", "weights": digests(source).model}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     write_out_local_response(graph.model)
     description = _write(graph, identity, graph.output, parameters, request, path, {})
@@ -158,12 +166,12 @@ def _adopt(
     ):
         if asked not in (None, own):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {own}")
-    shutil.copyfile(source, path)
     if quantization is not None:
         # A file cannot hold its own digest, by which two calibrations are told apart.
         description = replace(
-            description, quantization={**quantization, "model": file_sha256(path)}
+            description, quantization={**quantization, **digests(source).record("model", "data")}
         )
+    write_onnx(model, path)
     return description
 
 

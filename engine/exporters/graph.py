@@ -92,9 +92,9 @@ def _type_name(kind: int) -> str:
 def write_model(
     graph: Graph, preprocessing: Preprocessing, metadata: Mapping[str, str], path: Path
 ) -> None:
-    """Write a backbone as one checked ONNX file.
+    """Write a backbone as a checked ONNX file with its data file beside it.
 
-    The file takes `images`, uint8 (N, H, W, 3) RGB, and gives `features`, float32 (N, D).
+    It takes `images`, uint8 (N, H, W, 3) RGB, and gives `features`, float32 (N, D).
     ONNX Runtime folds what is constant (transposes of weights, batch normalisation) by its
     portable optimisations, once and here. `graph` is used up.
 
@@ -106,7 +106,7 @@ def write_model(
     _give_features(graph)
     proto = graph.model.graph
     # Matrices are used as they are. They stay inputs while the rest is folded, and their bytes go
-    # straight to the file: VGG16's are half a gigabyte.
+    # straight to the data file: VGG16's are half a gigabyte.
     matrices = {name: array for name, array in graph.weights.items() if array.ndim == 2}
     for name in graph.weights.keys() - matrices.keys():
         proto.initializer.append(numpy_helper.from_array(graph.weights[name], name))
@@ -121,7 +121,7 @@ def write_model(
     del model.graph.input[1:]
     model.ir_version = max(model.ir_version, _IR_VERSION)
     helper.set_model_props(model, dict(metadata))
-    write_onnx(model, matrices, path)
+    write_onnx(model, path, matrices)
     graph.weights.clear()
     matrices.clear()
     try:

@@ -1,7 +1,6 @@
 """A backbone request and a source to calibrate on -> one int8 ONNX file."""
 
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +8,8 @@ from cache.failures import Failure, UsageFailure
 from cache.files import publish, temporary
 from engine.backbones.backbone import ModelFile
 from engine.backbones.store import BackboneRequest, exported_model
+from engine.graphs.files import load_onnx, write_one_file
+from engine.graphs.model_file import digests
 from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
 from engine.precision.cached_model import int8_description
@@ -50,12 +51,14 @@ def export_int8(
         except TooFewImages as few:
             raise Failure(f"{few}; {source} has fewer") from few
         _log.info("%s", candidate.quantized.parity.summary())
-        description = int8_description(model.description, candidate.quantized)
-        chosen = ModelFile(candidate.file, candidate.quantized.sha256, description)
-        if candidate.objections and not wanted:
+        int8 = wanted or not candidate.objections
+        if not int8:
             _log.info("fp32, for int8 was measured and left: %s", "; ".join(candidate.objections))
-            chosen = model
         with temporary(path.parent) as unfinished:
-            shutil.copyfile(chosen.path, unfinished)
+            write_one_file(load_onnx(candidate.file if int8 else model.path), unfinished)
+            sha256 = digests(unfinished)
             publish(unfinished, path)
-    return ModelFile(path, chosen.sha256, chosen.description)
+    description = model.description
+    if int8:
+        description = int8_description(description, candidate.quantized.levels, sha256)
+    return ModelFile(path, sha256, description)

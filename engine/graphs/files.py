@@ -1,88 +1,144 @@
 """ONNX files: strangers' are read as data, ours written without a copy of their weights."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import TensorProto
+from google.protobuf.message import DecodeError, EncodeError
+from onnx import TensorProto, external_data_helper
 
 from cache.failures import Failure, first_line
-from engine.graphs.mapping import GRAPH, INITIALIZER, RAW_DATA, bare_model
-from engine.graphs.wire_format import delimited, delimited_start
+from cache.files import is_link
+from engine.graphs.model_file import data_file
 
-_DOC_STRING = TensorProto.DOC_STRING_FIELD_NUMBER
-
-# What a constant's place in a file is a multiple of.
+# What a constant's place in a data file is a multiple of.
 _ALIGNED = 64
 
-# Values in a constant from which on it is worth not being copied.
-_LARGE = 1024
+# Bytes of a constant from which on it goes into the data file.
+_LARGE_BYTES = 4096
+
+# Values in a constant from which on a graph without weights has none of it.
+_LARGE_VALUES = 1024
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file.
+    """Read an ONNX file, and the file of its larger constants if it is one of ours.
 
     Raises:
         Failure: it is not a valid one, or keeps weights in other files, which is refused.
     """
+    model = load_onnx(path)
     try:
-        model = onnx.load(path, load_external_data=False)
-        if weights_elsewhere(model.graph):
-            raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(path)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise Failure(f"{path} is not a valid ONNX file: {first_line(error)}") from error
+    return model
+
+
+def load_onnx(path: Path) -> onnx.ModelProto:
+    """Read a model as `read_onnx` does, without looking whether its nodes are what ONNX knows."""
+    try:
+        model = _read_graph(path)
+        _refuse_other_files(path, model)
+        for constant in filter(_says_where, model.graph.initializer):
+            external_data_helper.load_external_data_for_tensor(constant, str(path.parent))
+            constant.ClearField("data_location")
     except (onnx.checker.ValidationError, DecodeError, OSError, ValueError) as error:
         raise Failure(f"{path} is not a valid ONNX file: {first_line(error)}") from error
     return model
 
 
-def weights_elsewhere(graph: onnx.GraphProto) -> bool:
-    """Tell whether a graph keeps some of its constants in other files, or says where they would be.
-
-    What it says beside the values themselves could be read once the values' place is said.
-    """
-    return any(
-        tensor.external_data or onnx.external_data_helper.uses_external_data(tensor)
-        for tensor in _tensors(graph)
-    )
-
-
-def refuse_foreign(path: Path) -> None:
+def refuse_foreign(path: Path, *, plain: bool) -> None:
     """Raise Failure for an ONNX file of a form that Onceover does not write.
 
     A cache may bring the file of a stranger, who names its SHA-256 too.
+
+    plain: whether it may hold no graph within its graph, as our int8 models do not.
     """
     try:
-        model = onnx.ModelProto.FromString(bare_model(path, located=False))
-    except (DecodeError, ValueError) as error:
+        model = _read_graph(path)
+    except (DecodeError, OSError, ValueError) as error:
         raise Failure(f"{path} is not an ONNX model; it is refused") from error
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
-    if inner or model.functions or model.graph.sparse_initializer:
+    if plain and (inner or model.functions or model.graph.sparse_initializer):
         raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
-    if weights_elsewhere(model.graph):
-        raise Failure(f"{path} keeps weights in other files, which is refused")
+    _refuse_other_files(path, model)
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield the constants of a graph, those of its nodes and of the graphs inside them too."""
+def _read_graph(path: Path) -> onnx.ModelProto:
+    return onnx.load(path, format="protobuf", load_external_data=False)
+
+
+def _refuse_other_files(path: Path, model: onnx.ModelProto) -> None:
+    """Raise Failure if a model keeps weights anywhere but in itself and in its data file.
+
+    What a tensor says beside its values could be read too, once the values' place is said.
+    """
+    data = data_file(path)
+    located = [constant for constant in model.graph.initializer if _says_where(constant)]
+    elsewhere = any(map(_says_where, _inner_tensors(model)))
+    if elsewhere or {_location(constant) for constant in located} - {data.name}:
+        raise Failure(
+            f"{path} keeps weights in other files, which is refused; "
+            "give one file that holds them all"
+        )
+    if located and (is_link(data) or not data.is_file()):
+        raise Failure(f"{data}, the weights of {path.name}, is no file; put it there again")
+
+
+def _says_where(tensor: onnx.TensorProto) -> bool:
+    return bool(tensor.external_data) or tensor.data_location == TensorProto.EXTERNAL
+
+
+def _location(tensor: onnx.TensorProto) -> str:
+    places = {entry.key: entry.value for entry in tensor.external_data}
+    return str(places.get("location", ""))
+
+
+def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Yield all tensors of a model but the plain constants of its graph itself."""
+    yield from _sparse(model.graph.sparse_initializer)
+    yield from _node_tensors(model.graph.node)
+    for function in model.functions:
+        yield from _node_tensors(function.node)
+        yield from _attribute_tensors(function.attribute_proto)
+    for training in model.training_info:
+        for graph in (training.initialization, training.algorithm):
+            yield from _graph_tensors(graph)
+
+
+def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
-                yield from _tensors(inner)
+    yield from _sparse(graph.sparse_initializer)
+    yield from _node_tensors(graph.node)
+
+
+def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
+    for node in nodes:
+        yield from _attribute_tensors(node.attribute)
+
+
+def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.TensorProto]:
+    for attribute in attributes:
+        yield from (attribute.t, *attribute.tensors)
+        yield from _sparse((attribute.sparse_tensor, *attribute.sparse_tensors))
+        for graph in (attribute.g, *attribute.graphs):
+            yield from _graph_tensors(graph)
+
+
+def _sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
+    for tensor in tensors:
+        yield from (tensor.values, tensor.indices)
 
 
 def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:
     """Return a copy of a model without the values of its larger constants.
 
-    file: one that the model was read from. Constants that can be used where they lie in it are
-        named as its external data, all others keep their values. None: no large one has any.
+    file: one that the model was read from. Constants that lie in its data file are named as such,
+        all others keep their values. None: no large one has any.
     """
     bare = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     graph = model.graph
@@ -97,7 +153,7 @@ def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.Mo
     for constant in graph.initializer:
         if constant.name in located:
             bare.graph.initializer.append(located[constant.name])
-        elif file is None and math.prod(constant.dims) >= _LARGE:
+        elif file is None and math.prod(constant.dims) >= _LARGE_VALUES:
             bare.graph.initializer.add(
                 name=constant.name, data_type=constant.data_type, dims=constant.dims
             )
@@ -107,8 +163,8 @@ def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.Mo
 
 
 def _located(file: Path) -> dict[str, TensorProto]:
-    """Return the constants of an ONNX file that are named by where they lie in it."""
-    graph = onnx.ModelProto.FromString(bare_model(file, located=True)).graph
+    """Return the constants of a model that lie in its data file, by name."""
+    graph = _read_graph(file).graph
     return {constant.name: constant for constant in graph.initializer if constant.external_data}
 
 
@@ -117,42 +173,62 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def write_onnx(model: onnx.ModelProto, matrices: Mapping[str, np.ndarray], path: Path) -> None:
-    """Write a model with further float32 constants, without a copy of them in memory.
+def write_onnx(
+    model: onnx.ModelProto, path: Path, matrices: Mapping[str, np.ndarray] | None = None
+) -> None:
+    """Write a model, its larger constants to the data file beside it, one at a time.
 
-    The constants are appended to the serialised graph, whose length counts them in. Each begins at
-    a multiple of _ALIGNED bytes of the file, where it can be used as it lies.
+    model: is used up: its larger constants lose their values.
+    matrices: further float32 constants by name, of which no copy is made in memory.
     """
-    head = onnx.ModelProto()
-    head.CopyFrom(model)
-    head.ClearField("graph")
-    head_bytes = head.SerializeToString()
-    body = [model.graph.SerializeToString()]
-    arrays = {name: np.ascontiguousarray(array, "<f4") for name, array in matrices.items()}
-    size = len(body[0]) + sum(array.nbytes + 4 * _ALIGNED for array in arrays.values())
-    place = len(head_bytes) + len(delimited_start(GRAPH, size)) + len(body[0])
-    for name, array in arrays.items():
-        start = _aligned_start(name, array, place)
-        body += [start, array.data.cast("B")]
-        place += len(start) + array.nbytes
-    with path.open("wb") as file:
-        file.write(head_bytes)
-        file.write(delimited_start(GRAPH, sum(map(len, body))))
-        file.writelines(body)
+    constants = model.graph.initializer
+    large = [c for c in constants if len(c.raw_data) >= _LARGE_BYTES]
+    data = data_file(path)
+    with data.open("wb") as file:
+        for constant in large:
+            values = constant.raw_data
+            constant.ClearField("raw_data")
+            _place(constant, data.name, file.seek(_next_place(file.tell())), len(values))
+            file.write(values)
+        for name, array in (matrices or {}).items():
+            constant = constants.add(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
+            _place(constant, data.name, file.seek(_next_place(file.tell())), array.nbytes)
+            file.write(np.ascontiguousarray(array, "<f4").data.cast("B"))
+    if not large and not matrices:
+        data.unlink()
+    path.write_bytes(model.SerializeToString())
 
 
-def _aligned_start(name: str, array: np.ndarray, place: int) -> bytes:
-    """Return all of a constant but its values, of such a length that these are aligned.
+def _next_place(place: int) -> int:
+    return -(-place // _ALIGNED) * _ALIGNED
 
-    place: where it begins in the file.
+
+def _place(constant: TensorProto, location: str, offset: int, length: int) -> None:
+    """Say where the values of a constant are."""
+    del constant.external_data[:]
+    constant.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", offset), ("length", length)):
+        constant.external_data.add(key=key, value=str(value))
+
+
+def join_files(path: Path) -> None:
+    """Put what is in the data file of a model into the model itself.
+
+    Raises:
+        Failure: it would be larger than 2 GB.
     """
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=array.shape)
-    described = tensor.SerializeToString()
-    start = b""
-    for padding in range(2 * _ALIGNED):  # a longer padding may take a longer number
-        fields = described + delimited(_DOC_STRING, b" " * padding)
-        fields += delimited_start(RAW_DATA, array.nbytes)
-        start = delimited_start(INITIALIZER, len(fields) + array.nbytes) + fields
-        if (place + len(start)) % _ALIGNED == 0:
-            break
-    return start
+    if data_file(path).exists():
+        write_one_file(load_onnx(path), path)
+        data_file(path).unlink()
+
+
+def write_one_file(model: onnx.ModelProto, path: Path) -> None:
+    """Write a model with all its constants to one file. Failure if it would exceed 2 GB."""
+    try:
+        serialised = model.SerializeToString()
+    except (EncodeError, ValueError) as error:  # which of them hangs on the version of protobuf
+        raise Failure(
+            f"{path.name} would be larger than 2 GB, which one ONNX file cannot be; "
+            "choose a smaller network or an earlier layer"
+        ) from error
+    path.write_bytes(serialised)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.graphs.mapping import bare_model
-
 if TYPE_CHECKING:
     import onnxruntime
 
@@ -20,7 +18,7 @@ BATCH_SIZE = 4
 # MobileNetV2 with float depthwise layers falls to a cosine of 0.27 by it (docs/precision.md).
 _HARMFUL = ["WeightBiasQuantization"]
 
-# Where the external data of a model is that is given as bytes.
+# Where the data file of a model is that is given as bytes.
 _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
@@ -34,7 +32,7 @@ def available_cores() -> int:
 def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.InferenceSession":
     """Load a model for runs of one thread each; several threads may run it at once.
 
-    folder: of the external data that the bytes of a model name.
+    folder: of the data file that the bytes of a model name.
     """
     import onnxruntime  # a run that finds everything cached does without
 
@@ -42,11 +40,6 @@ def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.Inf
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    if isinstance(model, Path):
-        # Its constants are used where they lie in the file, which may not be a link to elsewhere.
-        model = model.resolve()
-        folder = model.parent
-        model = bare_model(model, located=True)
     if folder is not None:
         options.add_session_config_entry(_FOLDER, str(folder))
     return onnxruntime.InferenceSession(

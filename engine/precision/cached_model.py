@@ -1,7 +1,8 @@
 """The int8 model of a feature space. It belongs to the cache, for its calibration came from there.
 
-`spaces/ID/model.onnx`; the space's description names its SHA-256 and the largest magnitude of its
-weights (`quantization`), so that a cache copied elsewhere is extended there with the same model.
+`spaces/ID/model.onnx`, with its larger constants in `model.onnx.data`; the space's description
+names the SHA-256 of both and the largest magnitude of its weights (`quantization`), so that a cache
+copied elsewhere is extended there with the same model. Caches of earlier releases have one file.
 """
 
 import shutil
@@ -15,6 +16,7 @@ from cache.files import publish, temporary
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbones.backbone import ModelDescription, ModelFile, feature_space
+from engine.graphs.model_file import Digests, data_file
 from engine.precision.handover import Quantized
 
 MODEL_NAME = "model.onnx"
@@ -25,12 +27,12 @@ _REMEDY = (
 )
 
 
-def int8_description(fp32: ModelDescription, quantized: Quantized) -> ModelDescription:
-    """Return what an int8 model says about itself."""
+def int8_description(fp32: ModelDescription, levels: int, digests: Digests) -> ModelDescription:
+    """Return what an int8 model says about itself. levels: the largest magnitude of its weights."""
     return replace(
         fp32,
         precision="int8",
-        quantization={"levels": quantized.levels, "model": quantized.sha256},
+        quantization={"levels": levels, **digests.record("model", "data")},
     )
 
 
@@ -45,14 +47,17 @@ def keep_int8_model(
 
     identity: of the decoded images, as `feature_space` takes it.
     """
-    description = int8_description(fp32.description, quantized)
+    description = int8_description(fp32.description, quantized.levels, quantized.digests)
     space = cache.add_space(feature_space(description, **identity), description.features)
     final = space.path / MODEL_NAME
-    with temporary(space.path) as unfinished:
-        shutil.copyfile(file, unfinished)
-        publish(unfinished, final)
+    # The graph last: a space whose graph is there has a model.
+    for source, target in ((data_file(file), data_file(final)), (file, final)):
+        if source.exists():
+            with temporary(space.path) as unfinished:
+                shutil.copyfile(source, unfinished)
+                publish(unfinished, target)
     space.write_note("parity", quantized.payload())
-    return ModelFile(final, quantized.sha256, description, _REMEDY), space
+    return ModelFile(final, quantized.digests, description, _REMEDY), space
 
 
 def int8_spaces(cache: FeatureCache, fp32: Mapping[str, Any]) -> Iterator[Space]:
@@ -80,10 +85,12 @@ def int8_model(space: Space) -> ModelFile:
     known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
     try:
         values = {name: space.description[name] for name in known}
-        sha256, levels = (values["quantization"][name] for name in ("model", "levels"))
+        quantization = values["quantization"]
+        digests = Digests(quantization["model"], quantization.get("data"))
+        levels = quantization["levels"]
         if not isinstance(levels, int):
             raise TypeError(levels)
         description = ModelDescription(**values, provenance={})
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"the space {space.id} does not say which model it has") from error
-    return ModelFile(path, sha256, description, _REMEDY)
+    return ModelFile(path, digests, description, _REMEDY)

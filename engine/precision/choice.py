@@ -12,7 +12,12 @@ import numpy as np
 from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import ModelFile, feature_space
-from engine.precision.cached_model import int8_model, int8_spaces, keep_int8_model
+from engine.precision.cached_model import (
+    MODEL_NAME,
+    int8_model,
+    int8_spaces,
+    keep_int8_model,
+)
 from engine.precision.calibration_set import LEAST, Images, calibration_set
 from engine.precision.handover import (
     ComparedFeatures,
@@ -181,7 +186,7 @@ def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
         len(chosen.pixels.calibration),
         len(chosen.pixels.held_out),
     )
-    file = folder / "int8.onnx"
+    file = folder / MODEL_NAME
     quantized = quantize_in_child(model.path, chosen.pixels, file)
     features = read_features(features_file(file))
     return Int8Candidate(

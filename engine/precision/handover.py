@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
+from engine.graphs.model_file import Digests
 from engine.precision.parity import Parity
 from engine.process.child import run_in_child
 
@@ -81,11 +82,11 @@ def read_features(path: Path) -> ComparedFeatures:
 class Quantized:
     """An int8 model.
 
-    sha256: of its file. levels: the largest magnitude of its weights, see `backbones.saturation`.
+    digests: of its files. levels: the largest magnitude of its weights, see `backbones.saturation`.
     calibrated_on: how many images. seconds: what quantising took, parity aside.
     """
 
-    sha256: str
+    digests: Digests
     levels: int
     calibrated_on: int
     seconds: float
@@ -94,7 +95,7 @@ class Quantized:
     def payload(self) -> dict[str, Any]:
         """Return all figures as JSON values."""
         return {
-            "sha256": self.sha256,
+            **self.digests.record("sha256", "data_sha256"),
             "levels": self.levels,
             "calibrated_on": self.calibrated_on,
             "seconds": round(self.seconds, 3),
@@ -105,8 +106,13 @@ class Quantized:
     @classmethod
     def of_payload(cls, payload: Mapping[str, Any]) -> "Quantized":
         """Return what `payload` gave. Raises KeyError or TypeError for anything else."""
-        values = {name: payload[name] for name in cls.__dataclass_fields__}
-        return cls(**{**values, "parity": Parity.of_payload(values["parity"])})
+        return cls(
+            Digests(payload["sha256"], payload.get("data_sha256")),
+            payload["levels"],
+            payload["calibrated_on"],
+            payload["seconds"],
+            Parity.of_payload(payload["parity"]),
+        )
 
 
 def quantize_in_child(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized:

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 
 from cache.failures import Failure
 from engine.backbones.backbone import METADATA_KEY
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
-from engine.graphs.files import metadata_of, weights_elsewhere
+from engine.graphs.files import load_onnx, metadata_of, write_onnx
+from engine.graphs.model_file import digests
 from engine.graphs.session import run_over, session
 from engine.precision.handover import (
     CalibrationPixels,
@@ -23,7 +23,6 @@ from engine.precision.handover import (
 )
 from engine.precision.parity import Parity, measure_parity
 from engine.precision.verdict import is_clear
-from engine.process.digests import file_sha256
 from engine.quantization.quantize import quantize
 
 # Images held out after which the comparison may end, before all.
@@ -51,13 +50,13 @@ def quantize_file(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized
     del model
     record |= {"precision": "int8", "quantization": {"levels": levels}}
     onnx.helper.set_model_props(int8, {**metadata, METADATA_KEY: json.dumps(record)})
-    out.write_bytes(int8.SerializeToString())
+    write_onnx(int8, out)
     del int8
     onnx.checker.check_model(out)
     seconds = time.perf_counter() - started
     parity, features = compare(path, out, pixels)
     features.write(features_file(out))
-    return Quantized(file_sha256(out), levels, len(pixels.calibration), seconds, parity)
+    return Quantized(digests(out), levels, len(pixels.calibration), seconds, parity)
 
 
 def compare(fp32: Path, other: Path, pixels: CalibrationPixels) -> tuple[Parity, ComparedFeatures]:
@@ -110,10 +109,7 @@ class _Timed:
 
 def _read_fp32(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
     """Read an exported fp32 model, and what it says about itself. Failure if it is none."""
-    try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except (OSError, DecodeError) as error:
-        raise Failure(f"{path} is not an ONNX file that can be read: {error}") from error
+    model = load_onnx(path)
     try:
         record: dict[str, Any] = json.loads(metadata_of(model)[METADATA_KEY])
         preprocessing_named(record["preprocessing"])
@@ -123,6 +119,4 @@ def _read_fp32(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:
             raise TypeError(record)
     except (KeyError, ValueError, TypeError) as error:
         raise Failure(f"{path} was not written by python -m engine.export") from error
-    if weights_elsewhere(model.graph):
-        raise Failure(f"{path} keeps weights in other files; give one file that holds them all")
     return model, record

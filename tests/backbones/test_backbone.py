@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
@@ -13,7 +14,7 @@ from cache.failures import Failure
 from engine.backbones.backbone import Backbone, ModelFile, feature_space, read_description
 from engine.backbones.store import backbone_request
 from engine.exporters.backbone import export_backbone
-from engine.process.digests import file_sha256
+from engine.graphs.model_file import Digests, digests
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (37, 32, 32, 3), dtype=np.uint8)
 
@@ -106,13 +107,44 @@ def test_a_record_without_a_file_is_refused(tmp_path):
     with pytest.raises(Failure, match="is damaged; delete its folder"):
         read_description(tmp_path / "model.json", tmp_path / "model.onnx")
     with pytest.raises(Failure, match="does not match its recorded SHA-256"):
-        Backbone(ModelFile(Path(tmp_path / "model.onnx"), "0" * 64, None))
+        Backbone(ModelFile(Path(tmp_path / "model.onnx"), Digests("0" * 64, None), None))
 
 
 def test_a_model_that_onnx_runtime_does_not_take_is_one_line(tmp_path, tiny):
     path = tmp_path / "model.onnx"
     graph = helper.make_graph([helper.make_node("Unknown", ["x"], ["y"])], "g", [], [])
+    refused = r"model\.onnx (is not an ONNX model; it is refused|cannot be loaded: .*; delete its)"
     for data in (b"no model", b"\x0b\x0c", helper.make_model(graph).SerializeToString()):
         path.write_bytes(data)
-        with pytest.raises(Failure, match=r"model\.onnx cannot be loaded: .*; delete its folder"):
-            Backbone(ModelFile(path, file_sha256(path), tiny.description))
+        with pytest.raises(Failure, match=refused):
+            Backbone(ModelFile(path, digests(path), tiny.description))
+
+
+def test_a_data_file_is_part_of_the_model(tmp_path, tiny_backbone):
+    """It is digested too, may not be a link, and is what the graph names."""
+    path, data = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
+    asked = backbone_request(str(tiny_backbone), "imagenet", None, "tf")
+    model = export_backbone(asked, path, for_store=True)
+    assert Backbone(model).features(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 24)
+    original = data.read_bytes()
+    data.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    with pytest.raises(Failure, match="does not match its recorded SHA-256"):
+        Backbone(model)
+    data.rename(tmp_path / "moved")
+    with pytest.raises(Failure, match="does not match its recorded SHA-256"):
+        Backbone(model)
+    (tmp_path / "moved").write_bytes(original)
+    try:
+        data.symlink_to(tmp_path / "moved")
+    except OSError:
+        return  # no links for this user
+    with pytest.raises(Failure, match=r"model\.onnx\.data is a link, which is refused"):
+        Backbone(model)
+    data.unlink()
+    (tmp_path / "moved").rename(data)
+    graph = onnx.load(path, load_external_data=False)
+    located = next(c for c in graph.graph.initializer if c.external_data)
+    located.external_data[0].value = "../model.onnx.data"
+    path.write_bytes(graph.SerializeToString())
+    with pytest.raises(Failure, match="in other files, which is refused"):
+        Backbone(replace(model, digests=digests(path)))

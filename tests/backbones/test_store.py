@@ -50,7 +50,9 @@ def test_a_model_is_exported_once(store, request_tiny, monkeypatch, caplog):
     assert exported_model(request_tiny) == model
     assert len(caplog.messages) == 1
     assert [path.name for path in store.iterdir()] == [model.path.parent.name]
-    assert sorted(path.name for path in model.path.parent.iterdir()) == ["model.json", "model.onnx"]
+    assert sorted(path.name for path in model.path.parent.iterdir()) == [
+        *("model.json", "model.onnx", "model.onnx.data")
+    ]
 
 
 @pytest.mark.usefixtures("store")
@@ -119,11 +121,11 @@ SLOW_EXPORT = """
 import sys, time
 from pathlib import Path
 import engine.exporters.backbone
-def begin(request, path, _):
+def begin(request, path, *_, **options):
     path.write_bytes(b"half a model")
     time.sleep(60)
 engine.exporters.backbone.export_backbone = begin
-from engine.export import main
+from engine.exporters.__main__ import main
 sys.exit(main())
 """
 
@@ -248,10 +250,10 @@ def finished(monkeypatch, code, stderr):
 @pytest.mark.parametrize(
     ("code", "stderr", "kind", "message"),
     [
-        (1, "python -m engine.export: no weights", Failure, "^no weights$"),
-        (1, "1/9 downloaded\npython -m engine.export: no network", Failure, "^no network$"),
-        (2, "python -m engine.export: choose one", UsageFailure, "^choose one$"),
-        (130, "python -m engine.export: interrupted", Interrupted, "run the same command again"),
+        (1, "python -m engine.exporters: no weights", Failure, "^no weights$"),
+        (1, "1/9 downloaded\npython -m engine.exporters: no network", Failure, "^no network$"),
+        (2, "python -m engine.exporters: choose one", UsageFailure, "^choose one$"),
+        (130, "python -m engine.exporters: interrupted", Interrupted, "run the same command again"),
         (1, "Traceback\nKeyError: 'x'", Failure, "^the export failed: KeyError: 'x'$"),
         (9, "", Failure, r"the export was killed \(exit code 9\); .*memory"),
         pytest.param(
@@ -296,7 +298,7 @@ def test_the_request_of_a_file_says_no_weights(tiny_backbone):
 def test_the_record_holds_the_description_and_its_hash(request_tiny):
     model = exported_model(request_tiny)
     record = json.loads(model.path.with_name("model.json").read_text())
-    assert record["sha256"] == model.sha256
+    assert (record["sha256"], record["data_sha256"]) == (model.digests.model, model.digests.data)
     assert record["backbone"] == "onnx"
     assert (record["height"], record["width"], record["features"]) == (32, 32, 24)
     assert Path(request_tiny.backbone).name == record["provenance"]["source"]

@@ -111,11 +111,12 @@ def test_maintenance_is_one_at_a_time(tmp_path, capsys):
 
 
 def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
-    named = {"model": hashlib.sha256(b"model").hexdigest()}
+    named = {key: hashlib.sha256(key.encode()).hexdigest() for key in ("model", "data")}
     ours = filled(tmp_path / "a", parts=2, description=named)
     theirs = filled(tmp_path / "b", parts=4, description=named)
     theirs.write_note("parity", {"cosine": 1})
     (theirs.path / "model.onnx").write_bytes(b"model")
+    (theirs.path / "model.onnx.data").write_bytes(b"data")
     other = FeatureCache.open(tmp_path / "b").add_space({"backbone": "other"}, 3)
     other.append(*vectors(5, 3))
     report = result(capsys, "merge", tmp_path / "a", tmp_path / "b")
@@ -125,6 +126,7 @@ def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
     assert sorted(r.digest for r in ours.rows()) == sorted(map(bytes, digests))
     assert ours.notes() == {"parity": {"cosine": 1}}
     assert (ours.path / "model.onnx").read_bytes() == b"model"
+    assert (ours.path / "model.onnx.data").read_bytes() == b"data"
     assert len(FeatureCache.open(tmp_path / "a").spaces()) == 2
     again = result(capsys, "merge", tmp_path / "a", tmp_path / "b")
     assert again == {"parts": 0, "rows": 0, "datasets": 0}

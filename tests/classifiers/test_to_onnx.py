@@ -16,9 +16,9 @@ from engine.backbones.backbone import METADATA_KEY
 from engine.classifiers.find_backbone import backbone_of
 from engine.classifiers.to_onnx import export_classifier
 from engine.export import main
+from engine.graphs.model_file import digests
 from engine.heads.head import load_head
 from engine.images.decode import decode
-from engine.process.digests import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_tensors_of_the_network_with_the_names_of_the_head_are_renamed(trained, 
     again = tmp_path / "again.onnx"
     onnx.save(network, again)
     out = tmp_path / "classifier.onnx"
-    export_classifier(head, replace(model, path=again, sha256=file_sha256(again)), out)
+    export_classifier(head, replace(model, path=again, digests=digests(again)), out)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     (features,) = onnxruntime.InferenceSession(model.path).run(None, {"images": pixels})
     (found,) = onnxruntime.InferenceSession(out).run(None, {"images": pixels})
@@ -105,7 +105,7 @@ def test_a_quantized_backbone_takes_a_head_too(trained, tmp_path):
     )
     quantized, out = tmp_path / "int8.onnx", tmp_path / "classifier.onnx"
     onnx.save(network, quantized)
-    export_classifier(head, replace(model, path=quantized, sha256=file_sha256(quantized)), out)
+    export_classifier(head, replace(model, path=quantized, digests=digests(quantized)), out)
     onnx.checker.check_model(out, full_check=True)
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     (features,) = onnxruntime.InferenceSession(quantized).run(None, {"images": pixels})

@@ -16,6 +16,7 @@ from engine.backbones.backbone import METADATA_KEY, Backbone
 from engine.backbones.store import BackboneRequest, backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.files import metadata_of
+from engine.graphs.model_file import Digests, digests
 from engine.process.digests import file_sha256
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
@@ -29,7 +30,7 @@ def test_an_exported_file_says_what_it_is(tiny_backbone, tmp_path):
     path = tmp_path / "out.onnx"
     model = export_backbone(request(tiny_backbone, preprocessing="torch"), path)
     assert model.path == path
-    assert model.sha256 == file_sha256(path)
+    assert model.digests == Digests(file_sha256(path), None)
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.onnx"]
     description = model.description
     assert json.loads(metadata_of(onnx.load(path))[METADATA_KEY]) == asdict(description)
@@ -75,7 +76,7 @@ def test_a_file_that_was_exported_here_is_taken_as_it_is(tiny_backbone, tmp_path
         request(own.path, "pooled", "tf"),
     ):
         again = export_backbone(given, tmp_path / "again.onnx")
-        assert again.sha256 == own.sha256
+        assert again.digests == own.digests
         assert again.description == own.description
 
 
@@ -184,7 +185,7 @@ def test_a_failed_export_leaves_an_earlier_file_as_it_was(tiny_backbone, tmp_pat
     monkeypatch.setattr(engine.exporters.graph, "write_onnx", full_disk)
     with pytest.raises(OSError, match="No space"):
         export_backbone(request(tiny_backbone, preprocessing="caffe"), own.path)
-    assert file_sha256(own.path) == own.sha256
+    assert digests(own.path) == own.digests
     assert [entry.name for entry in tmp_path.iterdir()] == ["own.onnx"]
 
 

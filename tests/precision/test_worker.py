@@ -13,6 +13,7 @@ import engine.precision.worker
 from cache.failures import Failure
 from engine.backbones.backbone import METADATA_KEY
 from engine.backbones.store import backbone_request, exported_model
+from engine.graphs.model_file import Digests, data_file, digests
 from engine.graphs.session import session
 from engine.precision.__main__ import main
 from engine.precision.handover import (
@@ -24,7 +25,6 @@ from engine.precision.handover import (
     read_pixels,
 )
 from engine.precision.worker import quantize_file
-from engine.process.digests import file_sha256
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +41,17 @@ def pixels():
 def test_the_file_says_what_it_is(fp32, pixels, tmp_path, monkeypatch):
     monkeypatch.setattr(engine.precision.worker, "is_clear", lambda _: False)
     out = tmp_path / "int8.onnx"
-    before = file_sha256(fp32.path)
+    before = digests(fp32.path)
     found = quantize_file(fp32.path, pixels, out)
-    assert file_sha256(fp32.path) == before
-    assert found.sha256 == file_sha256(out)
+    assert digests(fp32.path) == before == fp32.digests
+    assert found.digests == digests(out)
     assert found.calibrated_on == 16
     assert found.parity.images == 20
     assert found.parity.cosine_min > 0.99
     assert found.parity.head is not None
     assert found.parity.head.images == 20
-    assert out.stat().st_size < fp32.path.stat().st_size
+    # Small as they are, its integers lie in its graph.
+    assert out.stat().st_size < data_file(fp32.path).stat().st_size
     model = onnx.load(out)
     onnx.checker.check_model(model, full_check=True)
     old, new = (
@@ -88,11 +89,13 @@ def test_parity_is_that_of_images_held_out(fp32, pixels, tmp_path, monkeypatch):
 
 
 def test_the_same_images_give_the_same_bytes(fp32, pixels, tmp_path):
-    one = quantize_file(fp32.path, pixels, tmp_path / "1.onnx")
-    other = quantize_in_child(fp32.path, pixels, tmp_path / "2.onnx")
-    assert one.sha256 == other.sha256
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("1.features.npz", "1.onnx", "2.features.npz", "2.onnx", "pixels.npz")
+    for name in "12":
+        (tmp_path / name).mkdir()
+    one = quantize_file(fp32.path, pixels, tmp_path / "1" / "model.onnx")
+    other = quantize_in_child(fp32.path, pixels, tmp_path / "2" / "model.onnx")
+    assert one.digests == other.digests
+    assert sorted(p.name for p in (tmp_path / "2").iterdir()) == [
+        *("model.features.npz", "model.onnx", "pixels.npz")
     ]
 
 
@@ -123,8 +126,10 @@ def test_the_command_prints_the_payload(fp32, pixels, tmp_path, capsys):
     }
     assert set(payload["parity"]["head"]) == {*("images", "agreement", "fp32", "other", "p_value")}
     found = Quantized.of_payload(payload)
-    assert found.sha256 == file_sha256(out)
+    assert found.digests == digests(out)
     assert found.payload() == payload
+    two = replace(found, digests=Digests("graph", "data"))
+    assert Quantized.of_payload(two.payload()) == two
     assert main(arguments) == 0
     assert capsys.readouterr().out.startswith("cosine to fp32 1.0000 mean")
 
@@ -145,7 +150,7 @@ def test_wrong_models_are_one_line(fp32, pixels, tmp_path, capsys):
     text.write_text("{}")
     empty.touch()
     for path in (cut, text, tmp_path / "nowhere.onnx", tmp_path):
-        assert "is not an ONNX file that can be read" in fails(capsys, path, *rest)
+        assert "is not a valid ONNX file" in fails(capsys, path, *rest)
     assert "was not written by python -m engine.export" in fails(capsys, empty, *rest)
 
     model = onnx.load(fp32.path)
@@ -210,5 +215,5 @@ def test_a_folder_that_is_not_there_is_one_line(fp32, pixels, tmp_path, capsys):
 
 def test_the_childs_failure_is_its_own_line(pixels, tmp_path):
     (tmp_path / "no.onnx").write_text("no model")
-    with pytest.raises(Failure, match=r"no\.onnx is not an ONNX file that can be read"):
+    with pytest.raises(Failure, match=r"no\.onnx is not a valid ONNX file"):
         quantize_in_child(tmp_path / "no.onnx", pixels, tmp_path / "out.onnx")

@@ -1,11 +1,13 @@
 """Ranges and channel means of the activations of a network, in float and off an int8 model."""
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
 from int8_samples import kernel, model, node, pictures, run, session_of
 
-import engine.graphs.mapping
+import engine.graphs.files
 import engine.graphs.session
 import engine.quantization.quantize
 from engine.backbones.preprocessing import NETWORK_INPUT, PREPROCESSINGS
@@ -43,10 +45,8 @@ def test_they_are_those_of_all_images_at_once(opset, images, large, monkeypatch,
     before = proto.SerializeToString(deterministic=True)
     file = None if large is None else tmp_path / "model.onnx"
     if file is not None:
-        monkeypatch.setattr(engine.graphs.mapping, "_LARGE", large)
-        proto.doc_string = "to have a constant where float32 may begin"
-        before = proto.SerializeToString(deterministic=True)
-        file.write_bytes(before)
+        monkeypatch.setattr(engine.graphs.files, "_LARGE_BYTES", large)
+        engine.graphs.files.write_onnx(copy.deepcopy(proto), file)
     found = calibrate(floats, pixels, file)
     assert proto.SerializeToString(deterministic=True) == before
     assert tuple(found) == plan.sites == (NETWORK_INPUT, "b", "m", "c", "f")
