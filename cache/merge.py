@@ -11,7 +11,7 @@ from cache.part import open_part
 from cache.space import Space
 from cache.store import FeatureCache
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -54,7 +54,7 @@ def _merge_companions(ours: Space, theirs: Space) -> None:
         try:
             copy_whole(source, ours.path / source.name, ours.companion_digests)
         except Damaged as damage:
-            _LOG.warning("%s; left out", damage)
+            _log.warning("%s; left out", damage)
     present = {path.stem for path in ours.note_paths()}
     for name, payload in theirs.notes().items():
         if name not in present:
@@ -71,7 +71,7 @@ def _merge_parts(ours: Space, theirs: Space, merged: Merged) -> None:
                 continue
             copy_whole(path, ours.path / "parts" / path.name, {path.stem})
         except Damaged as damage:
-            _LOG.warning("%s; left out", damage)
+            _log.warning("%s; left out", damage)
             continue
         merged.parts += 1
         merged.rows += new

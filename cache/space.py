@@ -37,7 +37,7 @@ _COMPANIONS = ("model.onnx.data", "model.onnx")
 _NOTE_NAME = re.compile("[a-z0-9_-]{1,64}")
 
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def space_id(description: Mapping[str, Any]) -> str:
@@ -147,7 +147,7 @@ class Space:
         except Damaged as damage:
             with contextlib.suppress(OSError):  # a read-only cache: leaving it out will do
                 set_aside(path)
-            _LOG.warning("%s; set aside, the next extraction computes its images again", damage)
+            _log.warning("%s; set aside, the next extraction computes its images again", damage)
         except FileNotFoundError:
             pass  # compacted away since it was listed
         return None

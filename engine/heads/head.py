@@ -3,7 +3,7 @@
 import errno
 import io
 import json
-import re
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +23,8 @@ _VERSION = 1
 # A head of 1,000 classes on 25,088 features has 100 MB.
 _MAX_BYTES = 2**30
 
-# What NumPy's format 1.0 writes in front of an array: magic, length of the text, the text.
-_HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00(..){'descr': '([^']{1,9})', 'fortran_order': False, "
-    rb"'shape': \(([0-9]{1,18}),(?: ([0-9]{1,18}))?\), } *\n",
-    re.DOTALL,
-)
+# What NumPy's format 1.0 writes in front of an array of a head, filled up with spaces.
+_HEADER_BYTES = 128
 
 
 @dataclass(frozen=True)
@@ -99,12 +95,15 @@ def load_head(path: str | Path) -> Head:
             f"there is no head at {path}; train one: python -m engine.fit_head --cache DIR"
         )
     try:
+        size = file.stat().st_size
+        if size > _MAX_BYTES:
+            raise ValueError(f"it has over {_MAX_BYTES:,} bytes")
         with zipfile.ZipFile(file) as archive:
-            weights = _array(archive, "weights", "<f4", 2)
-            biases = _array(archive, "biases", "<f4", 1)
-            record = json.loads(_array(archive, "record", "|u1", 1).tobytes())
+            record = json.loads(_array(archive, "record", "|u1", size).tobytes())
+            biases = _array(archive, "biases", "<f4", size)
+            weights = _array(archive, "weights", "<f4", size, len(biases))
         return _head(weights, biases, record)
-    except (ValueError, KeyError, TypeError, RecursionError, NotImplementedError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError, NotImplementedError) as error:
         raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
     except (zipfile.BadZipFile, EOFError, RuntimeError) as error:
         raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
@@ -115,31 +114,39 @@ def load_head(path: str | Path) -> Head:
         raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
 
 
-def _array(archive: zipfile.ZipFile, name: str, dtype: str, rank: int) -> np.ndarray:
-    """Return an array of an .npz file after checking it. ValueError if it is not as expected.
+def _array(
+    archive: zipfile.ZipFile, name: str, dtype: str, size: int, columns: int | None = None
+) -> np.ndarray:
+    """Return an array of an .npz file. ValueError if it is not as expected.
 
-    NumPy's own reader evaluates a header and allocates what it asks for; here the header must be
-    one that `file_bytes` writes and agree with the bytes that are there, uncompressed.
+    NumPy evaluates a header and allocates what it asks for. So the header must be, byte for byte,
+    the one that NumPy writes for as many values as are there, uncompressed.
+
+    size: of the whole file. columns: of an array of rows; None for one of single values.
     """
     entry = archive.getinfo(f"{name}.npy")
-    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > _MAX_BYTES:
-        raise ValueError(f"{name} is compressed or too large")
-    data = archive.read(entry)
-    header = _HEADER.match(data)
-    if header is None or 10 + int.from_bytes(header[1], "little") != header.end():
-        raise ValueError(f"{name} does not begin as NumPy arrays of a head do")
-    shape = tuple(int(length) for length in header.group(3, 4) if length)
-    values = np.frombuffer(data, np.uint8, offset=header.end())
-    expected = np.dtype(dtype)
-    if header[2] != dtype.encode() or len(shape) != rank or min(shape) < 1:
-        raise ValueError(f"{name} has another type or shape")
-    # Python's integers: NumPy's would overflow for a hostile shape.
-    size = expected.itemsize
-    for length in shape:
-        size *= length
-    if size != len(values):
-        raise ValueError(f"{name} is not as large as it says")
-    return values.view(expected).reshape(shape)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > size:
+        raise ValueError(f"{name} is compressed, or larger than the file")
+    rows = (entry.file_size - _HEADER_BYTES) // np.dtype(dtype).itemsize // (columns or 1)
+    shape = (rows, columns) if columns else (rows,)
+    if rows < 1 or entry.file_size != _HEADER_BYTES + np.dtype(dtype).itemsize * math.prod(shape):
+        raise ValueError(f"{name} has another shape")
+    with archive.open(entry) as stream:
+        if stream.read(_HEADER_BYTES) != _header(dtype, shape):
+            raise ValueError(f"{name} does not begin as an array of that type and shape")
+    with archive.open(entry) as stream:
+        values = np.load(stream, allow_pickle=False)
+        stream.read()  # to the end, where the zip's checksum is compared
+        return np.asarray(values)
+
+
+def _header(dtype: str, shape: tuple[int, ...]) -> bytes:
+    """Return what NumPy writes in front of an array."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        stream, {"descr": dtype, "fortran_order": False, "shape": shape}
+    )
+    return stream.getvalue()
 
 
 def _head(weights: np.ndarray, biases: np.ndarray, record: Any) -> Head:

@@ -150,6 +150,11 @@ def test_the_hostile_files_differ_from_a_good_one(tmp_path):
         archive(**parts(weights=np.full((3, 2), np.nan, np.float32))),
         archive(**parts(biases=np.array([1, np.inf], np.float32))),
         archive(**parts(biases=np.array([{"a": 1}, None], object))),
+        archive(**parts(weights=header((3, 2), dtype="|O"))),
+        archive(**parts(weights=header((3, 2), dtype=[("a", "<f4")]))),
+        archive(**parts(weights=b"\x93NUMPY\1\0\0\3" + b"(" * 768)),
+        archive(**parts(weights=b"\x93NUMPY\1\0\xff\xff" + b"-" * 65535)),
+        archive(**parts(weights=b"\x93NUMPY\2\0" + header((3, 2))[8:])),
         archive(**parts(record=np.frombuffer(b"[1, 2]", np.uint8))),
         archive(**parts(record=np.frombuffer(b"\xff{", np.uint8))),
         archive(**parts(record=deep())),
@@ -171,6 +176,27 @@ def test_a_strangers_file_is_refused_in_one_line(tmp_path, data):
     tracemalloc.stop()
     assert "\n" not in str(failure.value)
     assert peak < 16 * 2**20
+
+
+def test_no_more_is_read_than_the_file_holds(tmp_path):
+    """A stored array may claim any size, in the zip and in its own header alike."""
+    data = archive(**parts(weights=header((2**27, 2))))
+    claimed = (len(header((2**27, 2))) - 8 + 2**30).to_bytes(4, "little")
+    sizes = len(header((2**27, 2))).to_bytes(4, "little") * 2
+    (tmp_path / "head.npz").write_bytes(data.replace(sizes, claimed * 2))
+    tracemalloc.start()
+    with pytest.raises(Failure, match="is compressed, or larger than the file"):
+        load_head(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * 2**20
+
+
+def test_a_file_that_no_head_needs_is_not_read(tmp_path):
+    with (tmp_path / "head.npz").open("wb") as file:
+        file.truncate(2**30 + 1)
+    with pytest.raises(Failure, match=r"over 1,073,741,824 bytes"):
+        load_head(tmp_path)
 
 
 def test_a_newer_format_asks_for_an_update(tmp_path):
