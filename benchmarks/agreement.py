@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.cached import extract, fit, make_ready
 from benchmarks.comparison import Plan, sampled
 from benchmarks.measure import python, run
-from engine.backbones.store import backbone_request
+from engine.backbones.request import backbone_request
 from engine.runner.survey import dataset_name
 
 # Standard errors that the difference of two means may come to.

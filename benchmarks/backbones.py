@@ -20,8 +20,8 @@ from benchmarks.photographs import draw
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
-from engine.backbones.backbone_options import add_backbone_options
-from engine.backbones.store import BackboneRequest, exported_model, request_from
+from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
+from engine.backbones.store import exported_model
 
 # Each row of the table: its name, the runtime, the precision of the model that it is given.
 _ROWS = (

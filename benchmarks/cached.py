@@ -24,8 +24,7 @@ from benchmarks.photographs import draw, repeated
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
-from engine.backbones.backbone_options import add_backbone_options
-from engine.backbones.store import request_from
+from engine.backbones.request import add_backbone_options, request_from
 
 PRECISIONS = ("fp32", "int8")
 

@@ -23,9 +23,9 @@ from benchmarks.quantization_variants import features, most_sensitive, quantized
 from benchmarks.record import table
 from benchmarks.tiny import make_tiny_job
 from cache.commandline.command import Console, run_command
-from engine.backbones.backbone_options import add_backbone_options
 from engine.backbones.preprocessing import preprocessing_named
-from engine.backbones.store import exported_model, request_from
+from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.store import exported_model
 from engine.graphs.session import run_over, session
 from engine.images.decode import Rejected, decode
 from engine.precision.parity import cosine_similarities, relative_error

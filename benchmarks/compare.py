@@ -27,7 +27,7 @@ from benchmarks.options import (
 from benchmarks.photographs import draw, repeated
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
-from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.request import add_backbone_options
 
 
 def main(argv: list[str] | None = None) -> int:

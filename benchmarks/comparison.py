@@ -13,7 +13,7 @@ from benchmarks.legs import Legs
 from benchmarks.measure import python, run
 from benchmarks.peak import measured_peak
 from benchmarks.times import end_to_end_times, ratios, two_classes
-from engine.backbones.store import request_from
+from engine.backbones.request import request_from
 from engine.heads.split import SIDES
 
 

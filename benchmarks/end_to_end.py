@@ -17,8 +17,7 @@ from benchmarks.photographs import Usable, draw, usable
 from benchmarks.record import table
 from benchmarks.schedule import Schedule, schedule
 from cache.commandline.command import Console, run_command
-from engine.backbones.backbone_options import add_backbone_options
-from engine.backbones.store import BackboneRequest, request_from
+from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
 from engine.heads.split import SIDES, Split
 from engine.sources.open import open_source
 

@@ -25,8 +25,8 @@ from benchmarks.tiny import make_tiny_job
 from cache.commandline.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
-from engine.backbones.backbone_options import add_backbone_options
-from engine.backbones.store import exported_model, request_from
+from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores, run_over, session
 from engine.heads.l2_path import fit_regularised
 from engine.heads.open_features import open_features

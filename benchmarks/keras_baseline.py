@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.photographs import Usable
 from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.store import BackboneRequest
+from engine.backbones.request import BackboneRequest
 from engine.exporters.keras import build_architecture
 from engine.exporters.weights import random_weights
 from engine.images.decode import decode

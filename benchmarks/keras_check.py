@@ -15,8 +15,7 @@ from benchmarks.options import numbers, positive
 from benchmarks.photographs import usable
 from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache, Space
-from engine.backbones.backbone_options import add_backbone_options
-from engine.backbones.store import request_from
+from engine.backbones.request import add_backbone_options, request_from
 from engine.heads.open_features import open_features
 from engine.heads.split import SIDES, SplitOptions, split
 from engine.precision.parity import cosine_similarities

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.keras_baseline import backbone, start_keras
-from engine.backbones.store import backbone_request
+from engine.backbones.request import backbone_request
 
 
 def main() -> None:

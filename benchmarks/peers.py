@@ -23,7 +23,7 @@ from benchmarks.photographs import draw, unpack
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
-from engine.backbones.store import backbone_request
+from engine.backbones.request import backbone_request
 
 _TORCH = "scikit-learn pipeline with a PyTorch encoder"
 

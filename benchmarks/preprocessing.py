@@ -21,7 +21,7 @@ from benchmarks.photographs import draw
 from benchmarks.record import table
 from cache.commandline.command import Console, run_command
 from cache.failures import UsageFailure
-from engine.backbones.backbone import METADATA_KEY
+from engine.backbones.model import METADATA_KEY
 
 # Measured once with Keras and scikit-learn, trained on 2,000 photographs and tested on 2,000
 # others: another design than that here, where each seed trains on 70 % of the source.

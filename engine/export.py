@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
-from engine.backbones.backbone_options import add_backbone_options, add_precision_option
+from engine.backbones.request import add_backbone_options, add_precision_option
 
 
 def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
@@ -62,7 +62,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.backbones.store import request_from
+    from engine.backbones.request import request_from
     from engine.exporters.backbone import export_backbone
     from engine.process.progress import shown_progress
 

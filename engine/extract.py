@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
-from engine.backbones.backbone_options import add_backbone_options, add_precision_option
+from engine.backbones.request import add_backbone_options, add_precision_option
 
 if TYPE_CHECKING:
     from engine.runner.extract import Extraction
@@ -63,7 +63,7 @@ def _count(text: str) -> int:
 
 def _extract(arguments: argparse.Namespace, console: Console) -> None:
     from cache.commandline.printable import printable
-    from engine.backbones.store import request_from
+    from engine.backbones.request import request_from
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
-from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.request import add_backbone_options
 
 
 def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentParser:

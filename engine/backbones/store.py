@@ -1,6 +1,5 @@
 """Where exported backbones are kept, so that each is exported once."""
 
-import argparse
 import contextlib
 import hashlib
 import json
@@ -9,15 +8,12 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
-from cache.failures import UsageFailure
-from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.backbone import ModelFile, read_description
-from engine.backbones.preprocessing import preprocessing_named
+from engine.backbones.model import ModelFile, read_description
+from engine.backbones.request import BackboneRequest
 from engine.process.child import run_in_child
 from engine.process.digests import file_sha256
 
@@ -29,80 +25,6 @@ _EXPORTER = 3
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"
 _STALE_SECONDS = 86_400
-
-
-@dataclass(frozen=True)
-class BackboneRequest:
-    """A backbone as a user asks for it: the options of that name, checked and completed.
-
-    backbone: name of an architecture, or path of a `.keras` or `.onnx` file.
-    weights: `imagenet`, `random:SEED` or path of a file; `own` where the backbone is a file.
-    layer: None for a file's own output.
-    """
-
-    backbone: str
-    weights: str
-    layer: str | None
-    preprocessing: str | None
-
-    @property
-    def is_file(self) -> bool:
-        """Whether the backbone is a file of the user's."""
-        return self.backbone not in ARCHITECTURES
-
-    @property
-    def seed(self) -> int | None:
-        """The seed of random weights; None for other weights."""
-        kind, _, seed = self.weights.partition(":")
-        return int(seed) if kind == "random" and seed.isdecimal() else None
-
-    def options(self) -> list[str]:
-        """Return the request as options of the commands that take a backbone."""
-        options = ["--backbone", self.backbone]
-        options += [] if self.is_file else ["--weights", self.weights]
-        options += ["--layer", self.layer] if self.layer else []
-        options += ["--preprocessing", self.preprocessing] if self.preprocessing else []
-        return options
-
-
-def request_from(arguments: argparse.Namespace) -> BackboneRequest:
-    """Return the request that the backbone options make. UsageFailure if they do not fit."""
-    return backbone_request(
-        arguments.backbone or "vgg16",
-        arguments.weights or "imagenet",
-        arguments.layer,
-        arguments.preprocessing,
-    )
-
-
-def backbone_request(
-    backbone: str, weights: str, layer: str | None, preprocessing: str | None
-) -> BackboneRequest:
-    """Check and complete a request. UsageFailure if its parts do not fit together."""
-    if preprocessing is not None:
-        preprocessing_named(preprocessing)
-    if backbone in ARCHITECTURES:
-        architecture = ARCHITECTURES[backbone]
-        layer, _ = architecture.cut(layer)
-        if weights.startswith("random:") and not weights[len("random:") :].isdecimal():
-            raise UsageFailure(f"--weights {weights}: the seed is a number, as in random:0")
-        if weights != "imagenet" and not weights.startswith("random:"):
-            weights = _existing(weights, "--weights", "imagenet, random:SEED or a file")
-        return BackboneRequest(
-            backbone, weights, layer, preprocessing or architecture.preprocessing
-        )
-    known = f"{', '.join(ARCHITECTURES)}, or a .keras or .onnx file"
-    if not backbone.lower().endswith((".keras", ".onnx")):
-        raise UsageFailure(f"--backbone {backbone}: choose from {known}")
-    if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
-        raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
-    return BackboneRequest(_existing(backbone, "--backbone", known), "own", layer, preprocessing)
-
-
-def _existing(name: str, option: str, known: str) -> str:
-    if not Path(name).is_file():
-        raise UsageFailure(f"{option} {name}: there is no such file; choose from {known}")
-    return str(Path(name).resolve())
 
 
 def store_folder() -> Path:

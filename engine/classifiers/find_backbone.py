@@ -11,8 +11,9 @@ from typing import Any
 from cache.failures import Failure, UsageFailure
 from cache.store import Space, space_id
 from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.backbone import ModelDescription, ModelFile, feature_space, read_description
-from engine.backbones.store import BackboneRequest, backbone_request, exported_model, store_folder
+from engine.backbones.model import ModelDescription, ModelFile, feature_space, read_description
+from engine.backbones.request import BackboneRequest, backbone_request
+from engine.backbones.store import exported_model, store_folder
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
 from engine.images.resize import INTERPOLATIONS

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import UsageFailure
 from cache.files import publish, temporary
-from engine.backbones.backbone import METADATA_KEY, ModelFile, check_model
+from engine.backbones.backbone import check_model
+from engine.backbones.model import METADATA_KEY, ModelFile
 from engine.heads.head import Head
 from engine.process.digests import file_sha256
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from cache.failures import Interrupted
 from cache.store import FeatureCache
-from engine.backbones.store import BackboneRequest, backbone_request, exported_model
+from engine.backbones.request import BackboneRequest, backbone_request
+from engine.backbones.store import exported_model
 from engine.demo.pictures import write_pictures
 from engine.estimators.fit import write_fit
 from engine.heads.fit import Fit, fit

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
-from engine.backbones.backbone_options import add_backbone_options
+from engine.backbones.request import add_backbone_options
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.exporters") -> int:
@@ -29,7 +29,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.backbones.store import request_from
+    from engine.backbones.request import request_from
     from engine.exporters.backbone import export_backbone
     from engine.process.progress import shown_progress
 

@@ -15,9 +15,9 @@ from onnx import TensorProto
 
 from cache.failures import Failure, UsageFailure, first_line
 from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.backbone import METADATA_KEY, ModelDescription, ModelFile
+from engine.backbones.model import METADATA_KEY, ModelDescription, ModelFile
 from engine.backbones.preprocessing import preprocessing_named
-from engine.backbones.store import BackboneRequest
+from engine.backbones.request import BackboneRequest
 from engine.exporters.graph import Graph, graph_of, write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.weights import load_weights, random_weights, weights_digest

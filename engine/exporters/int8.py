@@ -6,8 +6,9 @@ from pathlib import Path
 
 from cache.failures import Failure, UsageFailure
 from cache.files import publish, temporary
-from engine.backbones.backbone import ModelFile
-from engine.backbones.store import BackboneRequest, exported_model
+from engine.backbones.model import ModelFile
+from engine.backbones.request import BackboneRequest
+from engine.backbones.store import exported_model
 from engine.graphs.files import load_onnx, write_one_file
 from engine.graphs.model_file import digests
 from engine.graphs.session import available_cores

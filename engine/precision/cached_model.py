@@ -15,7 +15,7 @@ from cache.failures import Failure
 from cache.files import publish, temporary
 from cache.space import Space
 from cache.store import FeatureCache
-from engine.backbones.backbone import ModelDescription, ModelFile, feature_space
+from engine.backbones.model import ModelDescription, ModelFile, feature_space
 from engine.graphs.model_file import Digests, data_file
 from engine.precision.handover import Quantized
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
-from engine.backbones.backbone import ModelFile, feature_space
+from engine.backbones.model import ModelFile, feature_space
 from engine.precision.cached_model import (
     MODEL_NAME,
     int8_model,

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from cache.failures import Failure
-from engine.backbones.backbone import METADATA_KEY
+from engine.backbones.model import METADATA_KEY
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
 from engine.graphs.files import load_onnx, metadata_of, write_onnx

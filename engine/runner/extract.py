@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from cache.store import FeatureCache, Space
-from engine.backbones.backbone import Backbone, ModelDescription
-from engine.backbones.store import BackboneRequest, exported_model
+from engine.backbones.backbone import Backbone
+from engine.backbones.model import ModelDescription
+from engine.backbones.request import BackboneRequest
+from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
 from engine.precision.calibration_set import Images

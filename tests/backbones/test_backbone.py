@@ -11,8 +11,9 @@ import pytest
 from onnx import helper
 
 from cache.failures import Failure
-from engine.backbones.backbone import Backbone, ModelFile, feature_space, read_description
-from engine.backbones.store import backbone_request
+from engine.backbones.backbone import Backbone
+from engine.backbones.model import ModelFile, feature_space, read_description
+from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.model_file import Digests, digests
 

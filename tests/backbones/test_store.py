@@ -18,7 +18,8 @@ from conftest import write_tiny_backbone
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.backbones import store as model_store
 from engine.backbones.backbone import Backbone
-from engine.backbones.store import BackboneRequest, backbone_request, exported_model
+from engine.backbones.request import BackboneRequest, backbone_request
+from engine.backbones.store import exported_model
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
 

@@ -33,7 +33,7 @@ from benchmarks.times import Cached, cached_times, end_to_end_times, ratios, two
 from benchmarks.tiny import write_tiny_onnx
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
-from engine.backbones.backbone import METADATA_KEY
+from engine.backbones.model import METADATA_KEY
 from engine.backbones.preprocessing import NETWORK_INPUT
 from engine.export import main as export_main
 from engine.extract import main as extract_main

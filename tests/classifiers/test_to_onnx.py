@@ -12,7 +12,7 @@ from trained_samples import train
 
 from cache.failures import Failure
 from cache.store import FeatureCache
-from engine.backbones.backbone import METADATA_KEY
+from engine.backbones.model import METADATA_KEY
 from engine.classifiers.find_backbone import backbone_of
 from engine.classifiers.to_onnx import export_classifier
 from engine.export import main

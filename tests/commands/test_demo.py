@@ -12,7 +12,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from cache.store import FeatureCache
-from engine.backbones.store import backbone_request
+from engine.backbones.request import backbone_request
 from engine.demo import __main__ as demo
 from engine.demo import job as demonstration
 from engine.demo.job import EPOCHS, DemoOptions, demonstrate

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 import engine.exporters.graph
 from cache.failures import Failure, UsageFailure
 from engine import export
-from engine.backbones.backbone import METADATA_KEY, Backbone
-from engine.backbones.store import BackboneRequest, backbone_request
+from engine.backbones.backbone import Backbone
+from engine.backbones.model import METADATA_KEY
+from engine.backbones.request import BackboneRequest, backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.files import metadata_of
 from engine.graphs.model_file import Digests, digests

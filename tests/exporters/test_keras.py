@@ -16,8 +16,9 @@ from weights_samples import write_legacy
 from cache.failures import Failure, UsageFailure
 from engine import export
 from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.backbone import METADATA_KEY, Backbone
-from engine.backbones.store import backbone_request
+from engine.backbones.backbone import Backbone
+from engine.backbones.model import METADATA_KEY
+from engine.backbones.request import backbone_request
 from engine.exporters import keras as keras_models
 from engine.exporters.backbone import export_backbone
 from engine.exporters.keras import build_architecture, load_keras_file

@@ -10,7 +10,7 @@ from cache.merge import merge
 from cache.store import FeatureCache
 from cache.verify import verify
 from engine.backbones.backbone import Backbone
-from engine.backbones.store import backbone_request
+from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.precision.cached_model import int8_model, keep_int8_model
 from engine.precision.handover import CalibrationPixels
@@ -41,7 +41,7 @@ def test_both_files_are_kept_merged_and_verified(space, tmp_path):
     assert [path.name for path in space.companions()] == ["model.onnx.data", "model.onnx"]
     assert space.description["quantization"].keys() == {"levels", "model", "data"}
     mine, theirs = FeatureCache.open(tmp_path / "cache"), FeatureCache.create(tmp_path / "other")
-    merge(theirs, [mine], print)
+    merge(theirs, [mine])
     (copy,) = theirs.spaces()
     np.testing.assert_array_equal(
         Backbone(int8_model(copy)).features(pictures(3, size=32)), features

@@ -11,8 +11,9 @@ from int8_samples import pictures
 
 import engine.precision.worker
 from cache.failures import Failure
-from engine.backbones.backbone import METADATA_KEY
-from engine.backbones.store import backbone_request, exported_model
+from engine.backbones.model import METADATA_KEY
+from engine.backbones.request import backbone_request
+from engine.backbones.store import exported_model
 from engine.graphs.model_file import Digests, data_file, digests
 from engine.graphs.session import session
 from engine.precision.__main__ import main

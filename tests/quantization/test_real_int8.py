@@ -6,7 +6,8 @@ import pytest
 from int8_samples import fused_operators
 
 import engine.precision.calibration_set
-from engine.backbones.store import backbone_request, exported_model
+from engine.backbones.request import backbone_request
+from engine.backbones.store import exported_model
 from engine.graphs.session import run_over, session
 from engine.images.decode import DECODE_RULE
 from engine.precision.calibration_set import Images, calibration_set

@@ -1,0 +1,80 @@
+"""What an exported backbone says about itself, and what identifies its features."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from cache.failures import Failure
+from engine.graphs.model_file import Digests
+
+# Key of the JSON that an exported model carries in its metadata.
+METADATA_KEY = "onceover"
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What an exported backbone says about itself; all of it but `provenance` is its identity.
+
+    backbone: name of the architecture, or digest of a user's own.
+    weights: SHA-256 of the weights (`engine.exporters.weights`, or of a foreign ONNX file).
+    layer: where it is cut.
+    preprocessing: see `engine.backbones.preprocessing`; it is inside the graph.
+    height, width: of the pixels it takes, uint8 (N, height, width, 3) RGB.
+    features: floats per image that it gives, float32 (N, features).
+    precision: `fp32` or `int8`.
+    parameters: how many frozen ones.
+    provenance: whence the weights came and the versions that exported them.
+    quantization: of an int8 model, `levels` and the SHA-256 of its files, `model` and, where it
+        has one, `data`.
+    """
+
+    backbone: str
+    weights: str
+    layer: str
+    preprocessing: str
+    height: int
+    width: int
+    features: int
+    precision: str
+    parameters: int
+    provenance: Mapping[str, str]
+    quantization: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """An exported backbone on disk.
+
+    path: of its graph; `engine.graphs.model_file` says where the rest is.
+    digests: SHA-256 of its files. remedy: what to do about one that is damaged.
+    """
+
+    path: Path
+    digests: Digests
+    description: ModelDescription
+    remedy: str = "delete its folder and run again to make it anew"
+
+
+def feature_space(
+    model: ModelDescription, *, interpolation: str, decode_rule: str
+) -> dict[str, Any]:
+    """Return everything that can change a feature, for the cache to name the space by."""
+    identity = asdict(model)
+    del identity["provenance"]
+    if model.quantization is None:
+        del identity["quantization"]
+    return {**identity, "interpolation": interpolation, "decode": decode_rule}
+
+
+def read_description(path: Path, model: Path) -> ModelFile:
+    """Read the record of a model, the JSON that its export printed; Failure if it is damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names = [field.name for field in fields(ModelDescription)]
+        known = {name: record[name] for name in names if name in record}
+        digests = Digests(record["sha256"], record.get("data_sha256"))
+        return ModelFile(model, digests, ModelDescription(**known))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Failure(f"{path} is damaged; delete its folder and run again") from error
