@@ -7,8 +7,8 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks.measure import python, run
-from benchmarks.options import names
+from benchmarks.measuring.options import names
+from benchmarks.measuring.process import python, run
 from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import UsageFailure
 from engine.graphs.session import available_cores
@@ -19,7 +19,7 @@ QUICK = (
     "peers",
     "backbones",
     "head",
-    "scratch_cnn",
+    "baselines.scratch_cnn",
     "preprocessing",
     "extraction",
     "calibration",

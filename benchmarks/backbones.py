@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cached import make_quick
-from benchmarks.flops import flops_per_image
-from benchmarks.legs import add_pause, open_legs
-from benchmarks.measure import python, run
-from benchmarks.options import add_work, benchmark_parser, finish, names, numbers
-from benchmarks.peak import measured_peak
-from benchmarks.photographs import draw
-from benchmarks.record import table
+from benchmarks.inputs.photographs import draw
+from benchmarks.measuring.legs import add_pause, open_legs
+from benchmarks.measuring.limit import flops_per_image, measured_peak
+from benchmarks.measuring.options import add_work, benchmark_parser, finish, names, numbers
+from benchmarks.measuring.process import python, run
+from benchmarks.measuring.record import table
+from benchmarks.product import export_int8, make_quick
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
@@ -126,10 +125,8 @@ def _models(
             folder.mkdir(exist_ok=True)
             console.say(f"exporting in {precision}")
             source = arguments.calibrate or str(draw(work / "drawn", 128))
-            calibration = ["--precision", precision, "--calibrate", source]
-            command = python("engine.export", *request.options(), *calibration)
             try:
-                done = run([*command, "--out", str(model), "--json", "--quiet"])
+                done = export_int8(source, model, request.options())
             except Failure as failure:
                 console.warn(f"{precision} is left out: {failure}")
                 continue
@@ -153,7 +150,7 @@ def _row(
         runtime, "--model", str(model), *request.options(),
         "--batch", str(batch), "--seconds", str(arguments.seconds), "--json", "--quiet",
     ]  # fmt: skip
-    command = python("benchmarks.runtimes", *options)
+    command = python("benchmarks.baselines.runtimes", *options)
     if arguments.python and runtime.startswith(("openvino", "torch")):
         command[0] = arguments.python
     try:

@@ -23,8 +23,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from benchmarks.measure import python
-from benchmarks.record import RESULTS, record, write_record
+from benchmarks.measuring.process import python
+from benchmarks.measuring.record import RESULTS, record, write_record
 from cache.compact import compact
 from cache.part import open_part
 from cache.store import FeatureCache, Space

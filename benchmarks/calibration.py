@@ -3,7 +3,8 @@
 python -m benchmarks.calibration SOURCE --backbone mobilenet_v2 --weights FILE
 
 Cosines are of images that were not calibrated on. Speeds are those of a run on each core at once,
-the variants interleaved over the rounds.
+the variants interleaved over the rounds. What search for ranges, equalisation and the layers that
+are most sensitive are worth is settled: docs/precision.md keeps what was measured of them.
 """
 
 import argparse
@@ -12,25 +13,53 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
-from benchmarks.options import add_source, benchmark_parser, finish, positive
-from benchmarks.photographs import draw
-from benchmarks.quantization_variants import features, most_sensitive, quantized, variants_for
-from benchmarks.record import table
-from benchmarks.tiny import make_tiny_job
+from benchmarks.inputs.photographs import draw
+from benchmarks.inputs.synthetic import make_tiny_job
+from benchmarks.measuring.options import add_source, benchmark_parser, finish, positive
+from benchmarks.measuring.record import table
+from benchmarks.product import pixels_of
 from cache.commandline.command import Console, run_command
-from engine.backbones.preprocessing import preprocessing_named
+from engine.backbones.preprocessing import Preprocessing, preprocessing_named
 from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS
 from engine.backbones.store import exported_model
 from engine.graphs.session import run_over, session
-from engine.images.decode import Rejected, decode
 from engine.precision.parity import cosine_similarities, relative_error
-from engine.sources.open import open_source
-from engine.sources.order import interleave
+from engine.quantization.network import Activations, float_network
+from engine.quantization.quantize import IN_FLOAT, integer_form, over_more_images
+from engine.quantization.ranges import calibrate
+from engine.quantization.rounding import round_layers
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to quantise. What differs from the first is what its name says."""
+
+    name: str
+    folded: bool = True
+    corrected: bool = True
+    keep: str = ""
+    levels: int = FULL_LEVELS
+    in_float: bool = False  # ranges of all images in fp32
+
+
+VARIANTS = (
+    Variant("as shipped: MinMax, pixels folded, biases corrected"),
+    Variant("as shipped, all ranges in fp32", in_float=True),
+    Variant("MinMax alone", folded=False, corrected=False),
+    Variant("pixels folded", corrected=False),
+    Variant("biases corrected", folded=False),
+    Variant("first three and last convolution float", keep="ends"),
+    Variant("depthwise convolutions float", keep="depthwise"),
+    Variant("as shipped, 7-bit weights", levels=REDUCED_LEVELS),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,17 +92,15 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     request = request_from(arguments)
     exported = exported_model(request)
     size = (exported.description.height, exported.description.width)
-    pixels = _pixels(arguments.source, arguments.calibrate_on + arguments.compare_on, size)
+    pixels = pixels_of(arguments.source, arguments.calibrate_on + arguments.compare_on, size)
     calibration, others = np.split(pixels, [arguments.calibrate_on])
     preprocessing = preprocessing_named(exported.description.preprocessing)
     fp32 = session(exported.path)
     expected = features(fp32, others)
-    console.say("how sensitive each layer is")
-    sensitive = most_sensitive(exported.path, preprocessing, calibration)
     runners, results = [fp32], []
     for variant in variants_for(exported.path):
         console.say(variant.name)
-        int8 = quantized(exported.path, preprocessing, calibration, variant, sensitive)
+        int8 = quantized(exported.path, preprocessing, calibration, variant)
         runners.append(session(int8.SerializeToString()))
         results.append(
             {
@@ -92,7 +119,6 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
         "calibrated_on": len(calibration),
         "compared_on": len(others),
         "fp32_images_per_second": speeds[0],
-        "most_sensitive": sensitive,
         "variants": [
             {**result, "images_per_second": speed}
             for result, speed in zip(results, speeds[1:], strict=True)
@@ -101,17 +127,50 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     finish(arguments, console, f"calibration_{backbone}", payload, summary(payload))
 
 
-def _pixels(location: str, count: int, size: tuple[int, int]) -> np.ndarray:
-    found: list[np.ndarray] = []
-    with open_source(location) as source:
-        for sample in interleave(source.samples, 0):
-            if len(found) == count:
-                break
-            try:
-                found.append(decode(source.read(sample), size, "bilinear"))
-            except Rejected:
-                continue
-    return np.stack(found)
+def variants_for(path: Path) -> list[Variant]:
+    """Return the variants that say something of a model: some are about layers that it lacks."""
+    graph = onnx.load(path).graph
+    return [v for v in VARIANTS if v.keep != "depthwise" or _floats(graph, v.keep)]
+
+
+def quantized(
+    path: Path, preprocessing: Preprocessing, calibration: np.ndarray, variant: Variant
+) -> onnx.ModelProto:
+    """Return the int8 form of an exported fp32 model by a variant."""
+    model = onnx.load(path)
+    floats = _floats(model.graph, variant.keep)
+    network = float_network(model, preprocessing, keep_float=floats, fold=variant.folded)
+    few = calibration if variant.in_float else calibration[:IN_FLOAT]
+    activations = calibrate(network, few)
+    if not variant.corrected:
+        activations = {site: _without_means(seen) for site, seen in activations.items()}
+    layers = round_layers(network, activations, levels=variant.levels)
+    if not variant.in_float:
+        activations = over_more_images(network, activations, layers, calibration)
+    return integer_form(network, activations, layers)
+
+
+def _floats(graph: onnx.GraphProto, keep: str) -> list[str]:
+    """Return the outputs of the convolutions to leave in float."""
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    if keep == "ends":
+        return [node.output[0] for node in [*convolutions[:3], *convolutions[-1:]]]
+    if keep == "depthwise":
+        return [
+            node.output[0]
+            for node in convolutions
+            if any(a.name == "group" and a.i > 1 for a in node.attribute)
+        ]
+    return []
+
+
+def _without_means(found: Activations) -> Activations:
+    return found if found.means is None else replace(found, means=np.zeros_like(found.means))
+
+
+def features(runner: Any, pixels: np.ndarray) -> np.ndarray:
+    """Return the features of pixels, float32 (N, D), from a session of a backbone."""
+    return np.concatenate([found for (found,) in run_over(runner, pixels, ["features"])])
 
 
 def _closeness(expected: np.ndarray, got: np.ndarray) -> dict[str, float]:

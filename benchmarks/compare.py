@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.agreement import agreement
-from benchmarks.cached import PRECISIONS, make_quick
-from benchmarks.chart import draw_chart
-from benchmarks.comparison import Plan, measured
-from benchmarks.legs import add_pause, open_legs
-from benchmarks.options import (
+from benchmarks.comparison.agreement import agreement
+from benchmarks.comparison.chart import draw_chart
+from benchmarks.comparison.turns import Plan, measured
+from benchmarks.inputs.photographs import draw, repeated
+from benchmarks.measuring.legs import add_pause, open_legs
+from benchmarks.measuring.options import (
     add_source,
     add_work,
     benchmark_parser,
@@ -24,8 +24,8 @@ from benchmarks.options import (
     positive,
     results_folder,
 )
-from benchmarks.photographs import draw, repeated
-from benchmarks.record import table
+from benchmarks.measuring.record import table
+from benchmarks.product import PRECISIONS, make_quick
 from cache.commandline.command import Console, run_command
 from engine.backbones.request import add_backbone_options
 

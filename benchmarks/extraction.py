@@ -17,27 +17,20 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from benchmarks.measure import Run, python, run
-from benchmarks.options import add_source, benchmark_parser, finish, positive
-from benchmarks.photographs import draw
-from benchmarks.record import table
-from benchmarks.tiny import make_tiny_job
+from benchmarks.inputs.photographs import draw
+from benchmarks.inputs.synthetic import make_tiny_job
+from benchmarks.measuring.options import add_source, benchmark_parser, finish, positive
+from benchmarks.measuring.process import Run, python, run
+from benchmarks.measuring.record import table
+from benchmarks.product import cached_features, head_accuracy, pixels_of
 from cache.commandline.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbones.request import add_backbone_options, request_from
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores, run_over, session
-from engine.heads.l2_path import fit_regularised
-from engine.heads.open_features import open_features
-from engine.heads.rows import LoadedRows
-from engine.heads.split import SplitOptions, split
-from engine.images.decode import DECODE_RULE
-from engine.precision.calibration_set import CALIBRATION, Images, calibration_set
+from engine.precision.calibration_set import CALIBRATION
 from engine.precision.parity import cosine_similarities
-from engine.sources.open import open_source
-
-_INTERPOLATION = "bilinear"
 
 # Images in a run of the session that has all cores.
 _TOGETHER = 16
@@ -80,7 +73,8 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         }
         note = space.notes()["parity"]
         _empty(space)
-        pixels = _pixels(arguments.source, space)
+        size = (int(space.description["height"]), int(space.description["width"]))
+        pixels = pixels_of(arguments.source, CALIBRATION, size)
         rounds = []
         for number in range(arguments.rounds):
             console.say(f"round {number + 1} of {arguments.rounds}")
@@ -93,18 +87,11 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             "note": note,
             "rounds": rounds,
             "model_bytes": {name: path.stat().st_size for name, path in models.items()},
-            "features": _features(
-                Path(folder) / "fp32", Path(folder) / "int8", arguments.seeds, pixels
-            ),
+            "features": _features(Path(folder) / "fp32", Path(folder) / "int8", arguments.seeds),
         }
     results |= _ratios(results)
-    finish(
-        arguments,
-        console,
-        f"extraction_{results['backbone']}",
-        results,
-        summary(results),
-    )
+    name = f"extraction_{results['backbone']}"
+    finish(arguments, console, name, results, summary(results))
 
 
 def _extract(source: str, cache: Path, options: list[str], precision: str) -> Run:
@@ -118,18 +105,6 @@ def _empty(space: Space) -> None:
         shutil.rmtree(space.path / name, ignore_errors=True)
         (space.path / name).mkdir()
     (space.path / "known.h5").unlink(missing_ok=True)
-
-
-def _pixels(source: str, space: Space) -> np.ndarray:
-    """Return the images that the model was calibrated on, uint8 (N, H, W, 3)."""
-    size = (int(space.description["height"]), int(space.description["width"]))
-    with open_source(source) as opened:
-        images = Images(
-            opened, opened.samples, _INTERPOLATION, DECODE_RULE, seed=0, threads=available_cores()
-        )
-        chosen = calibration_set(images, size)
-    assert chosen is not None
-    return chosen.pixels.calibration
 
 
 def _round(
@@ -181,33 +156,19 @@ def _rate(work: Callable[[], object], images: int, seconds: float) -> float:
     return done / (time.perf_counter() - started)
 
 
-def _features(fp32: Path, int8: Path, seeds: int, calibrated: np.ndarray) -> dict[str, Any]:
+def _features(fp32: Path, int8: Path, seeds: int) -> dict[str, Any]:
     """Compare the features of both caches, and heads trained on either by the same splits."""
-    spaces = [FeatureCache.open(path).space() for path in (fp32, int8)]
-    images = open_features(spaces[0]).labelled()
-    wide, narrow = (space.index().read(images.digests) for space in spaces)
-    cosines = cosine_similarities(wide, narrow)
-    accuracies = [
-        [_accuracy(features, images.y, seed) for seed in range(seeds)]
-        for features in (wide, narrow)
-    ]
+    wide, narrow = cached_features(fp32), cached_features(int8)
+    cosines = cosine_similarities(wide.features, narrow.features)
+    accuracies = [[head_accuracy(held, seed) for seed in range(seeds)] for held in (wide, narrow)]
     return {
         "images": len(cosines),
-        "calibrated_among_them": min(CALIBRATION, len(calibrated)),
+        "calibrated_among_them": min(CALIBRATION, len(cosines)),
         "cosine_mean": float(cosines.mean()),
         "cosine_p1": float(np.percentile(cosines, 1)),
         "cosine_min": float(cosines.min()),
         "accuracy": {"fp32": accuracies[0], "int8": accuracies[1]},
     }
-
-
-def _accuracy(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """Return the test accuracy of a head by the split of a seed."""
-    parts = split(labels, SplitOptions(seed=seed))
-    rows = [LoadedRows(features[side], labels[side]) for side in (parts.train, parts.validation)]
-    head = fit_regularised(rows[0], rows[1], int(labels.max()) + 1)
-    answers = (features[parts.test] @ head.weights + head.biases).argmax(axis=1)
-    return float((answers == labels[parts.test]).mean())
 
 
 def _ratios(results: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +206,7 @@ def summary(results: dict[str, Any]) -> str:
     """Return the results as a table."""
     features, accuracy = results["features"], results["features"]["accuracy"]
     means = {name: float(np.mean(values)) for name, values in accuracy.items()}
-    both = ("fp32", "int8")
+    both, times = ("fp32", "int8"), "{:.2f} x".format
 
     def row(name: str, values: dict[str, float], form: str, last: str = "") -> list[str]:
         return [name, *(form.format(values[precision]) for precision in both), last]
@@ -253,18 +214,8 @@ def summary(results: dict[str, Any]) -> str:
     megabytes = {p: size / 1e6 for p, size in results["model_bytes"].items()}
     points = f"{100 * results['accuracy_difference']:+.2f} points"
     rows = [
-        row(
-            "bare session, images/s",
-            results["bare"],
-            "{:.1f}",
-            f"{results['session_ratio']:.2f} x",
-        ),
-        row(
-            "command, images/s",
-            results["command"],
-            "{:.1f}",
-            f"{results['command_ratio']:.2f} x",
-        ),
+        row("bare session, images/s", results["bare"], "{:.1f}", times(results["session_ratio"])),
+        row("command, images/s", results["command"], "{:.1f}", times(results["command_ratio"])),
         row("command, of bare", results["command_to_bare"], "{:.1%}"),
         row("command, of possible", results["command_to_possible"], "{:.1%}"),
         row("nothing to do, s", results["again_seconds"], "{:.2f}"),

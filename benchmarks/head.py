@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cached import fit
-from benchmarks.legs import add_pause, open_legs
-from benchmarks.measure import python, run
-from benchmarks.options import add_work, benchmark_parser, finish
-from benchmarks.record import table
+from benchmarks.measuring.legs import add_pause, open_legs
+from benchmarks.measuring.options import add_work, benchmark_parser, finish
+from benchmarks.measuring.process import python, run
+from benchmarks.measuring.record import table
+from benchmarks.product import fit
 from cache.commandline.command import Console, run_command
 
 # Rows and floats of each synthetic cache: two like VGG16's at fc2, a large one like SqueezeNet's
@@ -69,7 +69,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 def _measured(way: str, cache: Path, rows: int, dimension: int) -> dict[str, Any]:
     """Run one way three times, or once on the smallest and largest; return the median run."""
     if not cache.exists():
-        run(python("benchmarks.synthetic", str(cache), str(rows), str(dimension)))
+        run(python("benchmarks.inputs.synthetic", str(cache), str(rows), str(dimension)))
     runs = []
     for _ in range(3 if 1_000 <= rows <= 100_000 else 1):
         if way.startswith("fit_head"):
@@ -79,7 +79,9 @@ def _measured(way: str, cache: Path, rows: int, dimension: int) -> dict[str, Any
             runs.append({**found, "test": {key: test[key] for key in ("loss", "accuracy")}})
             continue
         library = "keras" if way.startswith("Keras") else "sklearn"
-        done = run(python("benchmarks.head_peers", library, "--cache", str(cache), "--json"))
+        done = run(
+            python("benchmarks.baselines.same_features", library, "--cache", str(cache), "--json")
+        )
         runs.append({**done.payload(), **done.result})
     return sorted(runs, key=lambda entry: entry["seconds"])[len(runs) // 2]
 

@@ -18,10 +18,10 @@ from benchmarks import (
     head,
     peers,
     preprocessing,
-    scratch_cnn,
 )
-from benchmarks.machine import ROOT
-from benchmarks.record import RESULTS, read_record, table
+from benchmarks.baselines import scratch_cnn
+from benchmarks.measuring.machine import ROOT
+from benchmarks.measuring.record import RESULTS, read_record, table
 from cache.commandline.command import Console, command_parser, run_command
 from cache.files import write_whole
 

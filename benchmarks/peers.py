@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cached import make_ready
-from benchmarks.legs import add_pause, open_legs
-from benchmarks.machine import ROOT
-from benchmarks.measure import Run, python, run
-from benchmarks.options import add_source, add_work, benchmark_parser, finish
-from benchmarks.photographs import draw, unpack
-from benchmarks.record import table
+from benchmarks.inputs.photographs import draw, unpack
+from benchmarks.measuring.legs import add_pause, open_legs
+from benchmarks.measuring.machine import ROOT
+from benchmarks.measuring.options import add_source, add_work, benchmark_parser, finish
+from benchmarks.measuring.process import Run, python, run
+from benchmarks.measuring.record import table
+from benchmarks.product import make_ready
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.request import backbone_request
@@ -85,7 +85,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         _Way(
             "Keras predict and np.save",
             python(
-                "benchmarks.keras_script", str(folder), str(work / "features.npy"),
+                "benchmarks.baselines.keras_script", str(folder), str(work / "features.npy"),
                 "--weights", arguments.weights,
             ),
             work / "features.npy",
@@ -94,7 +94,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     interpreter = arguments.python or sys.executable
     missing = {}
     if _has_torch(interpreter):
-        script = str(ROOT / "benchmarks" / "torch_script.py")
+        script = str(ROOT / "benchmarks" / "baselines" / "torch_script.py")
         out = work / "torch.npy"
         ways.append(_Way(_TORCH, [interpreter, script, str(folder), str(out)], out))
     else:

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.cached import extract, fit
-from benchmarks.measure import python, run
-from benchmarks.options import add_source, add_work, benchmark_parser, finish, numbers
-from benchmarks.photographs import draw
-from benchmarks.record import table
+from benchmarks.inputs.photographs import draw
+from benchmarks.measuring.options import add_source, add_work, benchmark_parser, finish, numbers
+from benchmarks.measuring.record import table
+from benchmarks.product import export, extract, fit
 from cache.commandline.command import Console, run_command
 from cache.failures import UsageFailure
 from engine.backbones.model import METADATA_KEY
@@ -58,7 +57,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     os.environ["ONCEOVER_MODELS"] = str(work / "models")
     right = work / "right.onnx"
     if arguments.quick:
-        from benchmarks.tiny import write_tiny_onnx
+        from benchmarks.inputs.synthetic import write_tiny_onnx
 
         arguments.seeds = arguments.seeds[:2]
         write_tiny_onnx(work / "tiny.onnx")
@@ -68,7 +67,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     images = (120, (48, 64)) if arguments.quick else (1000, (375, 500))
     source = Path(arguments.source) if arguments.source else draw(work / "drawn", *images)
     options = ["--backbone", arguments.backbone, "--preprocessing", "caffe"]
-    run(python("engine.export", *options, "--out", str(right), "--quiet"))
+    export(right, options)
     divide(right, work / "wrong.onnx")
     results: dict[str, Any] = {"reference": REFERENCE}
     for name in ("right", "wrong"):

@@ -15,26 +15,28 @@ from conftest import write_pictures
 from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
-from int8_samples import kernel, model, node, pictures, session_of
 
 from benchmarks import page, preprocessing
-from benchmarks.agreement import compared
-from benchmarks.chart import warm_seconds
-from benchmarks.equalisation import equalise
-from benchmarks.flops import flops_per_image
-from benchmarks.legs import Legs
-from benchmarks.machine import ROOT, environment, machine, versions
-from benchmarks.measure import python, run
-from benchmarks.photographs import draw, repeated, unpack, usable
-from benchmarks.record import RESULTS, read_record, record, table, write_record
-from benchmarks.schedule import schedule
-from benchmarks.synthetic import make_cache
-from benchmarks.times import Cached, cached_times, end_to_end_times, ratios, two_classes
-from benchmarks.tiny import write_tiny_onnx
+from benchmarks.comparison.agreement import compared
+from benchmarks.comparison.chart import warm_seconds
+from benchmarks.comparison.times import (
+    Cached,
+    cached_times,
+    end_to_end_times,
+    ratios,
+    schedule,
+    two_classes,
+)
+from benchmarks.inputs.photographs import draw, repeated, unpack, usable
+from benchmarks.inputs.synthetic import make_cache, write_tiny_onnx
+from benchmarks.measuring.legs import Legs
+from benchmarks.measuring.limit import flops_per_image
+from benchmarks.measuring.machine import ROOT, environment, machine, versions
+from benchmarks.measuring.process import python, run
+from benchmarks.measuring.record import RESULTS, read_record, record, table, write_record
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
 from engine.backbones.model import METADATA_KEY
-from engine.backbones.preprocessing import NETWORK_INPUT
 from engine.export import main as export_main
 from engine.extract import main as extract_main
 from engine.heads.open_features import open_features
@@ -42,9 +44,9 @@ from engine.images.decode import decode
 from engine.sources.open import open_source
 
 SCRIPTS = sorted(
-    path.stem
-    for path in (ROOT / "benchmarks").glob("*.py")
-    if "benchmark_parser(" in path.read_text(encoding="utf-8") and path.stem != "options"
+    ".".join(path.relative_to(ROOT / "benchmarks").with_suffix("").parts)
+    for path in (ROOT / "benchmarks").rglob("*.py")
+    if "_parser(" in path.read_text(encoding="utf-8") and path.stem != "options"
 )
 RECORDS = sorted(path for path in RESULTS.glob("*.json") if path.stem in page.SUMMARIES)
 
@@ -338,45 +340,10 @@ def test_committed_comparison_is_of_the_whole_networks():
     assert all(entry["extrapolated"] for entry in results["end_to_end"]["phases"].values())
 
 
-# The ways to quantise.
-
-
-def test_equalisation_leaves_a_network_of_relus_as_it_is():
-    nodes = [
-        node("Conv", f"{NETWORK_INPUT} k0 b0", "a", strides=[2, 2]),
-        node("Relu", "a", "b"),
-        node("MaxPool", "b", "m", kernel_shape=[2, 2]),
-        node("Conv", "m k1", "c", group=8),
-        node("Clip", "c zero", "d"),
-        node("Conv", "d k2", "e"),
-        node("Conv", "d k3", "f"),
-        node("Concat", "e f", "g", axis=1),
-        node("GlobalAveragePool", "g", "h"),
-        node("Flatten", "h", "out"),
-    ]
-    constants = {"k0": kernel(8, 3, 3, 3), "b0": kernel(8, 1, 1, 1).reshape(8)}
-    constants |= {"k1": kernel(8, 1, 3, 3), "k2": kernel(4, 8, 1, 1), "k3": kernel(4, 8, 2, 2)}
-    constants["k0"][3] *= 50
-    constants["k1"][5] = 0
-    constants["k3"] = constants["k3"][:, :, :1, :1].copy()
-    constants["zero"] = np.zeros((), np.float32)
-    network = model(nodes, constants, "out", "torch")
-    (expected,) = session_of(network).run(None, {"images": pictures(3)})
-    equalise(network)
-    kernels = {c.name: onnx.numpy_helper.to_array(c) for c in network.graph.initializer}
-    before = np.abs(kernels["k0"]).max(axis=(1, 2, 3))
-    after = np.abs(kernels["k1"]).max(axis=(1, 2, 3))
-    used = after > 0
-    np.testing.assert_allclose(before[used], after[used], rtol=1e-5)
-    assert np.ptp(np.abs(constants["k0"]).max(axis=(1, 2, 3))) > 1
-    (found,) = session_of(network).run(None, {"images": pictures(3)})
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-
-
 # The commands.
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, "page", "__main__"])
+@pytest.mark.parametrize("script", SCRIPTS)
 @pytest.mark.slow
 def test_help_has_an_example(script):
     done = subprocess.run(
@@ -404,7 +371,7 @@ def test_quick_preprocessing_writes_its_record(tmp_path):
 @pytest.mark.slow
 def test_unknown_benchmark_folder_is_a_line_not_a_traceback(tmp_path):
     done = subprocess.run(
-        python("benchmarks.cached", str(tmp_path / "absent"), "--work", str(tmp_path)),
+        python("benchmarks.compare", str(tmp_path / "absent"), "--work", str(tmp_path)),
         capture_output=True,
         text=True,
         cwd=ROOT,

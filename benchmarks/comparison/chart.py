@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from benchmarks.times import Cached, EndToEnd, cached_times, end_to_end_times
+from benchmarks.comparison.times import Cached, EndToEnd, cached_times, end_to_end_times
 
 # Where the time axis has ticks.
 _TICKS = (

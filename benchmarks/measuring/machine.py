@@ -11,7 +11,7 @@ from typing import Any
 from engine.graphs.session import available_cores
 from engine.heads.solvers import installed_memory
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 _PACKAGES = (
     "numpy", "h5py", "onnx", "onnxruntime", "pillow", "scikit-learn", "keras", "tensorflow",

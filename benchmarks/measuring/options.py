@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import RESULTS, record, write_record
+from benchmarks.measuring.record import RESULTS, record, write_record
 from cache.commandline.command import Console, command_parser
 
 SOURCE_HELP = "a folder, .zip, .tar[.gz] or .csv of images with classes (default: drawn pictures)"

@@ -1,6 +1,6 @@
 """The script that a user would write: a folder of photographs, `predict`, `np.save`.
 
-python -m benchmarks.keras_script FOLDER OUT.npy --weights FILE
+python -m benchmarks.baselines.keras_script FOLDER OUT.npy --weights FILE
 """
 
 import argparse
@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.keras_baseline import backbone, start_keras
+from benchmarks.baselines.keras_network import backbone, start_keras
 from engine.backbones.request import backbone_request
 
 
 def main() -> None:
     """Compute the features of all images that load, and save them in one file."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_script")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.baselines.keras_script")
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--weights", default="random:0")

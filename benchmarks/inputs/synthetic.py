@@ -1,21 +1,64 @@
-"""The small backbones of the quick runs, with random weights: 32 x 32 pixels in, 24 features out.
+"""What needs no data: caches of synthetic features of any size, and small random backbones.
 
-python -m benchmarks.tiny FILE.keras
+python -m benchmarks.inputs.synthetic CACHE ROWS DIMENSION
+python -m benchmarks.inputs.synthetic FILE.keras
+
+The backbones take 32 x 32 pixels and give 24 features.
 """
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
+from cache.rows import Row
+from cache.store import FeatureCache
+
+# How far the classes' means lie apart along a few of the directions, in deviations of the noise.
+_DISTANCE = 0.6
+_INFORMATIVE = 32
+
+# Bytes of features in a part.
+_PART = 2**25
+
+# Filters of the small backbones' two convolutions.
 _FILTERS = (16, 24)
+
+
+def make_cache(path: Path, rows: int, dimension: int) -> None:
+    """Make a cache of synthetic features, half of their values zero as behind a ReLU.
+
+    Two classes, whose means differ in some of the directions.
+    """
+    unfinished = path.with_name(f"{path.name}-unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    description = {"backbone": "synthetic", "layer": "last", "precision": "fp32"}
+    space = FeatureCache.create(unfinished).add_space(description, dimension)
+    rng = np.random.default_rng(0)
+    size = max(1, _PART // (4 * dimension))
+    writer = space.write_dataset("synthetic")
+    for start in range(0, rows, size):
+        count = min(size, rows - start)
+        features = rng.standard_normal((count, dimension), np.float32)
+        labels = np.arange(start, start + count) % 2
+        features[:, :_INFORMATIVE] += np.float32(_DISTANCE) * labels[:, None]
+        np.maximum(features, 0, out=features)
+        digests = rng.integers(0, 256, (count, 32), np.uint8)
+        space.append(digests, features)
+        writer.append(
+            Row(f"{start + n}.jpg", "ab"[label], digest.tobytes(), "cached")
+            for n, (label, digest) in enumerate(zip(labels, digests, strict=True))
+        )
+    writer.finish()
+    unfinished.rename(path)
 
 
 def write_tiny_keras(path: Path, seed: int = 0) -> None:
     """Write one as a `.keras` file."""
-    from benchmarks.keras_baseline import start_keras
+    from benchmarks.baselines.keras_network import start_keras
 
     keras = start_keras(seed)
     layers = keras.layers
@@ -29,7 +72,7 @@ def write_tiny_keras(path: Path, seed: int = 0) -> None:
 
 def make_tiny_job(arguments: argparse.Namespace, folder: Path) -> None:
     """Set a quick run's SOURCE and backbone: drawn pictures, and a network without TensorFlow."""
-    from benchmarks.photographs import draw
+    from benchmarks.inputs.photographs import draw
 
     os.environ["ONCEOVER_MODELS"] = str(folder / "models")
     write_tiny_onnx(folder / "tiny.onnx")
@@ -73,4 +116,7 @@ def write_tiny_onnx(path: Path, seed: int = 0) -> None:
 
 
 if __name__ == "__main__":
-    write_tiny_keras(Path(sys.argv[1]))
+    if len(sys.argv) == 2:
+        write_tiny_keras(Path(sys.argv[1]))
+    else:
+        make_cache(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

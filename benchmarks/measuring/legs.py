@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import commit, machine
+from benchmarks.measuring.machine import commit, machine
 from cache.commandline.command import Console
 from cache.failures import Interrupted
 from cache.files import write_whole

@@ -1,6 +1,6 @@
 """One runtime and one batch size: images a second through a backbone, in a process of its own.
 
-python -m benchmarks.runtimes NAME
+python -m benchmarks.baselines.runtimes NAME
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.options import positive
+from benchmarks.measuring.options import positive
 from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import Failure
 from engine.backbones.backbone import Backbone
@@ -32,9 +32,9 @@ Forward = Callable[[np.ndarray], Any]
 def main(argv: list[str] | None = None) -> int:
     """Run the measurement; return its exit code."""
     parser = command_parser(
-        "python -m benchmarks.runtimes",
+        "python -m benchmarks.baselines.runtimes",
         "Time one runtime at one batch size on random pixels.",
-        "python -m benchmarks.runtimes onnxruntime --model vgg16/model.onnx --batch 8 --json",
+        "python -m benchmarks.baselines.runtimes onnxruntime --model vgg16/model.onnx --batch 8",
     )
     parser.add_argument("runtime", choices=sorted(_RUNTIMES), help="which")
     parser.add_argument(
@@ -99,7 +99,7 @@ def _engine(arguments: argparse.Namespace) -> tuple[Forward, tuple[int, int], in
 
 
 def _keras(arguments: argparse.Namespace) -> tuple[Forward, tuple[int, int], int]:
-    from benchmarks.keras_baseline import backbone, preprocess_function, start_keras
+    from benchmarks.baselines.keras_network import backbone, preprocess_function, start_keras
 
     keras = start_keras()
     request = request_from(arguments)

@@ -1,31 +1,40 @@
 """The way people do it, in Keras: every epoch runs every image through the frozen backbone.
 
-python -m benchmarks.end_to_end [SOURCE]
+python -m benchmarks.baselines.end_to_end [SOURCE]
 """
 
 import argparse
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.options import add_source, benchmark_parser, finish, names, numbers, positive
-from benchmarks.photographs import Usable, draw, usable
-from benchmarks.record import table
-from benchmarks.schedule import Schedule, schedule
+from benchmarks.baselines import keras_network
+from benchmarks.comparison.times import Schedule, schedule
+from benchmarks.inputs.photographs import Usable, draw, usable
+from benchmarks.measuring.options import (
+    add_source,
+    benchmark_parser,
+    finish,
+    names,
+    numbers,
+    positive,
+)
+from benchmarks.measuring.record import table
 from cache.commandline.command import Console, run_command
 from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
-from engine.heads.split import SIDES, Split
+from engine.heads.split import SIDES
 from engine.sources.open import open_source
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; return its exit code."""
     parser = benchmark_parser(
-        "end_to_end",
+        "baselines.end_to_end",
         "Train a softmax layer on a frozen backbone in Keras, 10 epochs of Adam, 70/15/15.",
         "PetImages.zip --weights random:0 --steps 5",
     )
@@ -76,7 +85,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _make_quick(arguments: argparse.Namespace, folder: Path) -> None:
-    from benchmarks.tiny import write_tiny_keras
+    from benchmarks.inputs.synthetic import write_tiny_keras
 
     if arguments.backbone in (None, "vgg16"):
         write_tiny_keras(folder / "tiny.keras")
@@ -86,17 +95,17 @@ def _make_quick(arguments: argparse.Namespace, folder: Path) -> None:
 
 
 def _measure(arguments: argparse.Namespace, images: Usable, console: Console) -> dict[str, Any]:
-    from benchmarks.keras_baseline import end_to_end_model, start_keras
-
     request = request_from(arguments)
-    keras = start_keras(arguments.seeds[0])
+    keras = keras_network.start_keras(arguments.seeds[0])
     started = time.perf_counter()
-    model = end_to_end_model(keras, request, len(images.classes))
+    model = keras_network.end_to_end_model(keras, request, len(images.classes))
     built = time.perf_counter() - started
     counts = [int(count) for count in np.bincount(images.labels)]
     if arguments.images:
-        counts = _balanced(arguments.images, len(images.classes))
+        whole, left = divmod(arguments.images, len(counts))
+        counts = [whole + (number < left) for number in range(len(counts))]
     plan = schedule(counts, arguments.epochs, arguments.batch_size)
+    job = _Job(keras, images, request, plan)
     results = {
         "backbone": Path(request.backbone).name,
         "parameters": model.count_params(),
@@ -112,69 +121,52 @@ def _measure(arguments: argparse.Namespace, images: Usable, console: Console) ->
         runs = []
         for seed in arguments.seeds:
             console.say(f"seed {seed}: {plan.backbone_passes:,} backbone passes")
-            keras.utils.set_random_seed(seed)
-            model = end_to_end_model(keras, request, len(images.classes))
-            runs.append(_full(keras, model, images, request, plan, seed))
+            runs.append(_full(job, seed))
         seconds = float(np.mean([entry["seconds"] for entry in runs]))
         return {**results, "seconds": seconds, "runs": runs}
     phases = {}
     for phase in arguments.phases:
         console.say(f"{phase}: {arguments.steps} steps of {plan.batch_size} images")
-        phases[phase] = _timed(keras, model, images, request, plan, phase, arguments.steps)
+        phases[phase] = _timed(job, model, phase, arguments.steps)
     results["phases"] = phases
     if set(phases) == set(SIDES):
         results["seconds"] = sum(entry["seconds"] for entry in phases.values())
     return results
 
 
-def _balanced(count: int, classes: int) -> list[int]:
-    return [count // classes + (number < count % classes) for number in range(classes)]
+@dataclass(frozen=True)
+class _Job:
+    """What a run in Keras needs. keras: the module. plan: how many passes of what size."""
 
+    keras: Any
+    images: Usable
+    request: BackboneRequest
+    plan: Schedule
 
-def _data(
-    keras: Any,
-    model: Any,
-    images: Usable,
-    request: BackboneRequest,
-    chosen: np.ndarray,
-    *,
-    plan: Schedule,
-    shuffle: bool,
-    seed: int,
-) -> Any:
-    from benchmarks.keras_baseline import batches, preprocess_function
-
-    return batches(
-        keras,
-        images,
-        chosen,
-        model.inputs[0].shape[1:3],
-        preprocess_function(keras, request.preprocessing or "none"),
-        batch_size=plan.batch_size,
-        shuffle=shuffle,
-        seed=seed,
-    )
-
-
-def _full(
-    keras: Any,
-    model: Any,
-    images: Usable,
-    request: BackboneRequest,
-    plan: Schedule,
-    seed: int,
-) -> dict[str, Any]:
-    """Train and test once, in full; return the seconds from the first batch to the test's last."""
-    parts: Split = images.split(seed)
-    train, validation, test = (
-        _data(
-            keras, model, images, request, parts.side(side),
-            plan=plan, shuffle=side == "train", seed=seed,
+    def data(self, model: Any, chosen: np.ndarray, *, shuffle: bool, seed: int = 0) -> Any:
+        """Return batches of the images at `chosen`, as the network takes them."""
+        return keras_network.batches(
+            self.keras,
+            self.images,
+            chosen,
+            model.inputs[0].shape[1:3],
+            keras_network.preprocess_function(self.keras, self.request.preprocessing or "none"),
+            batch_size=self.plan.batch_size,
+            shuffle=shuffle,
+            seed=seed,
         )
-        for side in SIDES
-    )  # fmt: skip
+
+
+def _full(job: _Job, seed: int) -> dict[str, Any]:
+    """Train and test once, in full; return the seconds from the first batch to the test's last."""
+    job.keras.utils.set_random_seed(seed)
+    model = keras_network.end_to_end_model(job.keras, job.request, len(job.images.classes))
+    parts = job.images.split(seed)
+    train, validation, test = (
+        job.data(model, parts.side(side), shuffle=side == "train", seed=seed) for side in SIDES
+    )
     started = time.perf_counter()
-    history = model.fit(train, validation_data=validation, epochs=plan.epochs, verbose=0)
+    history = model.fit(train, validation_data=validation, epochs=job.plan.epochs, verbose=0)
     fitted = time.perf_counter()
     loss, accuracy = model.evaluate(test, verbose=0)
     ended = time.perf_counter()
@@ -188,24 +180,15 @@ def _full(
     }
 
 
-def _timed(
-    keras: Any,
-    model: Any,
-    images: Usable,
-    request: BackboneRequest,
-    plan: Schedule,
-    phase: str,
-    steps: int,
-) -> dict[str, Any]:
+def _timed(job: _Job, model: Any, phase: str, steps: int) -> dict[str, Any]:
     """Time steps of a phase, after one that is not counted: it traces the network.
 
     Images are taken again and again where the source has fewer than the steps need.
     """
-    from benchmarks.keras_baseline import step_clock
-
-    chosen = np.resize(np.arange(len(images.samples)), (steps + 1) * plan.batch_size)
-    data = _data(keras, model, images, request, chosen, plan=plan, shuffle=phase == "train", seed=0)
-    clock = step_clock(keras)
+    plan = job.plan
+    chosen = np.resize(np.arange(len(job.images.samples)), (steps + 1) * plan.batch_size)
+    data = job.data(model, chosen, shuffle=phase == "train")
+    clock = keras_network.step_clock(job.keras)
     started = time.perf_counter()
     if phase == "train":
         model.fit(data, epochs=1, verbose=0, callbacks=[clock])

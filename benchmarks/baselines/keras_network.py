@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.photographs import Usable
+from benchmarks.inputs.photographs import Usable
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.request import BackboneRequest
 from engine.exporters.keras import build_architecture

@@ -8,9 +8,9 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.cached import extract, fit, make_ready
-from benchmarks.comparison import Plan, sampled
-from benchmarks.measure import python, run
+from benchmarks.comparison.turns import Plan, sampled
+from benchmarks.measuring.process import python, run
+from benchmarks.product import extract, fit, make_ready
 from engine.backbones.request import backbone_request
 from engine.runner.survey import dataset_name
 
@@ -65,7 +65,8 @@ def _checked(plan: Plan, precision: str) -> dict[str, Any]:
     dataset = dataset_name(str(plan.given))
     done = run(
         python(
-            "benchmarks.keras_check", str(plan.given), "--cache", str(cache), *plan.options,
+            "benchmarks.baselines.same_features", "check", "--source", str(plan.given),
+            "--cache", str(cache), *plan.options,
             *plan.recipe, "--images", images, "--seeds", seeds, "--json",
         )
     )  # fmt: skip
@@ -82,7 +83,7 @@ def _whole(plan: Plan) -> dict[str, Any]:
     request = backbone_request(arguments.real_backbone, "own", None, arguments.real_preprocessing)
     done = run(
         python(
-            "benchmarks.end_to_end", str(plan.given), *request.options(),
+            "benchmarks.baselines.end_to_end", str(plan.given), *request.options(),
             *plan.recipe, "--seeds", ",".join(map(str, arguments.seeds)),
             "--results", str(plan.work / "parts"), "--json", "--quiet",
         )

@@ -6,11 +6,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import commit, machine, versions
+from benchmarks.measuring.machine import commit, machine, versions
 from cache.failures import Failure
 from cache.files import write_whole
 
-RESULTS = Path(__file__).resolve().parent / "results"
+RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 def record(name: str, options: dict[str, Any], results: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The report's other system: a small CNN trained from scratch, without a frozen backbone.
 
-python -m benchmarks.scratch_cnn [SOURCE]
+python -m benchmarks.baselines.scratch_cnn [SOURCE]
 """
 
 import argparse
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.options import add_source, benchmark_parser, finish, positive
-from benchmarks.photographs import Usable, draw, usable
-from benchmarks.record import table
+from benchmarks.inputs.photographs import Usable, draw, usable
+from benchmarks.measuring.options import add_source, benchmark_parser, finish, positive
+from benchmarks.measuring.record import table
 from cache.commandline.command import Console, run_command
 from engine.heads.split import SIDES
 from engine.sources.open import open_source
@@ -31,7 +31,7 @@ _PARAMETERS = 1_209_058
 def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; return its exit code."""
     parser = benchmark_parser(
-        "scratch_cnn",
+        "baselines.scratch_cnn",
         "Train a CNN of four convolutions from scratch in Keras, 10 epochs of Adam, 70/15/15.",
         "PetImages.zip",
     )
@@ -74,7 +74,7 @@ def _network(keras: Any, classes: int) -> Any:
 
 
 def _train(images: Usable, arguments: argparse.Namespace, console: Console) -> dict[str, Any]:
-    from benchmarks.keras_baseline import batches, start_keras
+    from benchmarks.baselines.keras_network import batches, start_keras
 
     keras = start_keras(arguments.seed)
     model = _network(keras, len(images.classes))

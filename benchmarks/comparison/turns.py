@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cached import extract, fit, make_ready, options_of
-from benchmarks.legs import Legs
-from benchmarks.measure import python, run
-from benchmarks.peak import measured_peak
-from benchmarks.times import end_to_end_times, ratios, two_classes
+from benchmarks.comparison.times import end_to_end_times, ratios, two_classes
+from benchmarks.measuring.legs import Legs
+from benchmarks.measuring.limit import measured_peak
+from benchmarks.measuring.process import python, run
+from benchmarks.product import extract, fit, make_ready, options_of
 from engine.backbones.request import request_from
 from engine.heads.split import SIDES
 
@@ -107,7 +107,7 @@ def _end_to_end(plan: Plan, phases: str) -> dict[str, Any]:
     arguments = plan.arguments
     done = run(
         python(
-            "benchmarks.end_to_end", str(plan.source), *plan.options,
+            "benchmarks.baselines.end_to_end", str(plan.source), *plan.options,
             "--steps", str(arguments.steps), "--images", str(arguments.images),
             "--epochs", str(arguments.epochs), "--batch-size", str(arguments.batch_size),
             "--phases", phases, "--results", str(plan.work / "parts"), "--json", "--quiet",

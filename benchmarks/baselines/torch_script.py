@@ -1,6 +1,6 @@
 """The script that a user of scikit-learn would write: a pipeline with a PyTorch encoder, `np.save`.
 
-python benchmarks/torch_script.py FOLDER OUT.npy
+python benchmarks/baselines/torch_script.py FOLDER OUT.npy
 
 It imports nothing of this project, so that any Python with torch, torchvision and scikit-learn
 runs it. MobileNetV2 of torchvision with random weights, which are as fast as others.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import ROOT
+from benchmarks.measuring.machine import ROOT
 from cache.failures import Failure
 
 _LAUNCHER = Path(__file__).resolve().parent / "launch.py"

@@ -1,6 +1,6 @@
 """Run a command and write down what it took: seconds, CPU seconds, peak memory, exit code.
 
-python -I -S benchmarks/launch.py OUT.json SECONDS_TO_LIVE COMMAND...
+python -I -S benchmarks/measuring/launch.py OUT.json SECONDS_TO_LIVE COMMAND...
 
 A process of its own, of the standard library alone: Linux counts the memory of a parent into the
 peak of its child until the child has started, so the parent has to be small.

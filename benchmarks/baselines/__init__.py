@@ -1,0 +1,1 @@
+"""What others would do: Keras end-to-end, scripts, other libraries, other runtimes."""

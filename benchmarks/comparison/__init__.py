@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.compare`: both ways in turns, times and ratios, agreement, chart."""

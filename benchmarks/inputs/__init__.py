@@ -1,0 +1,1 @@
+"""What is measured on: photographs, drawn pictures, synthetic caches, small backbones."""

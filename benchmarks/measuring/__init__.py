@@ -1,0 +1,1 @@
+"""How a benchmark measures: processes, legs, options, the machine and its limit, records."""
