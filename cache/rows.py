@@ -1,11 +1,14 @@
 """The rows of a dataset: one for each sample, with its path, label, digest, status and reason."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 STATUSES = ("cached", "rejected")
+
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 SPLITS = (None, "train", "validation", "test")
 
@@ -45,6 +48,13 @@ class Row:
     reason: str = ""
     split: str | None = None
     stat: Stat | None = None
+
+
+def class_order(labels: Collection[str]) -> tuple[str, ...]:
+    """Return labels sorted: in numeric order where all are whole numbers."""
+    if all(_WHOLE_NUMBER.fullmatch(label) for label in labels):
+        return tuple(sorted(labels, key=lambda label: (int(label), label)))
+    return tuple(sorted(labels))
 
 
 def overlay(segments: Iterable[Sequence[Row]]) -> Iterator[Row]:

@@ -1,6 +1,5 @@
 """Features of distinct images with their labels: what heads, reviews and comparisons work on."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 # Rows of a block, in bytes, where the caller has no wish.
 _BLOCK_BYTES = 64 * 2**20
 
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 # Conflicts that a message names.
 _NAMED = 3
@@ -199,10 +197,3 @@ class Features:
         labels: list[Any] = [self.classes[code] if code >= 0 else None for code in self.y]
         frame.insert(0, "label", labels)
         return frame
-
-
-def class_order(labels: set[str]) -> tuple[str, ...]:
-    """Return labels sorted: in numeric order where all are whole numbers."""
-    if all(_WHOLE_NUMBER.fullmatch(label) for label in labels):
-        return tuple(sorted(labels, key=lambda label: (int(label), label)))
-    return tuple(sorted(labels))

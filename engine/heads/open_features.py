@@ -9,9 +9,9 @@ import numpy as np
 
 from cache.commandline.printable import printable
 from cache.failures import UsageFailure
-from cache.rows import Row
+from cache.rows import Row, class_order
 from cache.space import Space
-from engine.heads.features import Conflict, Features, class_order
+from engine.heads.features import Conflict, Features
 
 
 def open_features(space: Space, datasets: Sequence[str] | None = None) -> Features:

@@ -1,7 +1,10 @@
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import time
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -12,6 +15,7 @@ import cache.compact
 import cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
+from cache.pack import pack
 from cache.rows import Row
 from cache.store import FeatureCache
 
@@ -173,9 +177,43 @@ def test_pack_is_plain_hdf5(tmp_path, capsys):
             assert np.array_equal(file["features"][number], features[order[digest.tobytes()]])
         assert sorted(set(file["labels"][()])) == [-1, 0, 1]
         assert classes == ["a", "b"]
-        assert "\udcff\n" in [path.decode("utf-8", "surrogatepass") for path in file["paths"]]
+        assert "\\udcff\n" in file["paths"].asstr()[()].tolist()
+        assert file["features"].chunks is None
+        assert file["features"].id.get_offset() % 4096 == 0
     assert main(["pack", str(tmp_path / "c"), str(out)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_pack_counts_whole_numbers_in_their_order(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    rows = [
+        replace(row, label=label)
+        for row, label in zip(space.rows(), ["10", "9", "-1", "9"], strict=True)
+    ]
+    writer = space.write_dataset("photos")
+    writer.append(rows)
+    writer.finish()
+    packed = pack(space, tmp_path / "out.h5")
+    assert packed.classes == ["-1", "9", "10"]
+    with h5py.File(tmp_path / "out.h5") as file:
+        assert file["labels"][()].tolist() == [2, 1, 0, 1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX does")
+@pytest.mark.parametrize("limit", [0, 100, 3000, 6000, 100_000, 200_000, 600_000])
+def test_pack_onto_a_full_disk_is_one_line(tmp_path, limit):
+    filled(tmp_path / "c", parts=1, rows=40, dimension=4096)
+    program = (
+        "import resource, sys\nfrom cache.__main__ import main\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["pack", str(tmp_path / "c"), str(tmp_path / "out.h5")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, encoding="utf-8"
+    )
+    assert (done.returncode, done.stderr) == (1, "python -m cache: File too large\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 def test_gc_removes_what_no_dataset_uses_and_nothing_else(tmp_path, capsys):
