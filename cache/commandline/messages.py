@@ -3,10 +3,10 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TextIO
 
-from cache.commandline.streams import tell
+from cache.commandline.streams import native_messages_dropped, tell
 
 # The loggers of this product; each module's is below one of them.
 _LOGGERS = ("cache", "engine", "onceover")
@@ -24,7 +24,8 @@ class _Lines(logging.Handler):
 def messages_shown(*, quiet: bool) -> Iterator[None]:
     """Print what is logged, and Python's warnings, on stderr while the block runs.
 
-    `info` is printed unless quiet, `warning` always; what other libraries log is not.
+    `info` is printed unless quiet, `warning` always; what other libraries log is not, nor, if
+    quiet, what they write from C.
     """
     lines = _Lines(logging.WARNING if quiet else logging.INFO)
     silence = logging.NullHandler()  # else Python prints the warnings of libraries itself
@@ -35,7 +36,8 @@ def messages_shown(*, quiet: bool) -> Iterator[None]:
         logger.setLevel(lines.level)
     logging.getLogger().addHandler(silence)
     try:
-        with warnings.catch_warnings():
+        native = native_messages_dropped() if quiet else nullcontext()
+        with native, warnings.catch_warnings():
             warnings.showwarning = _show
             yield
     finally:

@@ -4,12 +4,15 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from typing import TextIO
 
 from cache.commandline.printable import printable
 
 # Characters of a message; of a longer one the middle is left out.
 LINE = 2000
+
+_STDERR = 2
 
 
 def mend_streams() -> None:
@@ -47,6 +50,42 @@ def tell(line: str) -> None:
         _lead_nowhere(sys.stderr)
     except (RuntimeError, ValueError):
         pass  # a signal interrupted another print, into which Python forbids one; or it is closed
+
+
+@contextlib.contextmanager
+def native_messages_dropped() -> Iterator[None]:
+    """Drop what C libraries write to the descriptor of stderr while the block runs.
+
+    libtiff does, of each damaged strip, and Pillow offers no way to stop it. The descriptor is the
+    process's, so this is for a command, once, around all its threads. Python's own stderr goes on.
+    """
+    settle(sys.stderr)
+    saved = os.dup(_STDERR)
+    stderr = sys.stderr
+    try:
+        if _number(stderr) == _STDERR:
+            sys.stderr = open(  # noqa: SIM115, PTH123
+                os.dup(saved), "w", encoding=stderr.encoding, errors=stderr.errors, buffering=1
+            )
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, _STDERR)
+        os.close(nowhere)
+        yield
+    finally:
+        os.dup2(saved, _STDERR)
+        os.close(saved)
+        if sys.stderr is not stderr:
+            settle(sys.stderr)
+            sys.stderr.close()
+            sys.stderr = stderr
+
+
+def _number(stream: TextIO) -> int:
+    """Return a stream's descriptor, -1 where it has none."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError):
+        return -1
 
 
 def settle(stream: TextIO) -> None:

@@ -1,5 +1,6 @@
 """Samples -> digests and pixels, by several threads, in order."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,8 +12,11 @@ from itertools import islice
 
 import numpy as np
 
-from engine.images.decode import Rejected, decode
+from cache.commandline.printable import printable
+from engine.images.decode import Rejected, decode_with_remark
 from engine.sources.open import Sample, Source, Unreadable
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class Loaded:
         has the feature already, or where there is a `reason`.
     reason: why the sample is rejected; empty if it is not.
     read_seconds, decode_seconds: what it took.
+    remark: what is odd about the pixels, see `engine.images.decode.Decoded`.
     """
 
     sample: Sample
@@ -32,6 +37,7 @@ class Loaded:
     reason: str
     read_seconds: float
     decode_seconds: float
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,14 @@ class Loader:
     def load(
         self, samples: Sequence[Sample], pool: ThreadPoolExecutor, ahead: int, stop: threading.Event
     ) -> Iterator[Loaded]:
-        """Load samples in `pool`; yield them in order.
+        """Load samples in `pool`; yield them in order; log each different remark once.
 
         ahead: how many samples may be under way, which bounds the memory.
         stop: once it is set, no further samples are begun, and those under way are left. Set here
             if the source is gone.
         """
         under_way: deque[Future[Loaded]] = deque()
+        remarks: set[str] = set()
         rest = iter(samples)
         while not stop.is_set():
             for sample in islice(rest, ahead - len(under_way)):
@@ -68,8 +75,11 @@ class Loader:
             loaded = under_way.popleft().result()
             if not loaded.digest and not self.source.location.exists():
                 stop.set()  # a disk that was pulled out is no fault of its images
-            else:
-                yield loaded
+                return
+            if loaded.remark and loaded.remark not in remarks:
+                remarks.add(loaded.remark)
+                _log.warning("%s is %s", printable(loaded.sample.path), loaded.remark)
+            yield loaded
 
     def _read(self, sample: Sample) -> bytes | Unreadable:
         try:
@@ -86,14 +96,15 @@ class Loader:
         digest = sha256(data).digest()
         cached = self.cached(np.frombuffer(digest, np.uint8).reshape(1, 32))[0]
         read = time.perf_counter()
-        pixels, reason = None, ""
+        pixels, reason, remark = None, "", ""
         if not cached:
             try:
-                pixels = decode(data, self.size, self.interpolation)
+                decoded = decode_with_remark(data, self.size, self.interpolation)
+                pixels, remark = decoded.pixels, decoded.remark
             except Rejected as rejected:
                 reason = rejected.reason
-        decoded = time.perf_counter()
-        return Loaded(sample, digest, pixels, reason, read - started, decoded - read)
+        seconds = time.perf_counter() - read
+        return Loaded(sample, digest, pixels, reason, read - started, seconds, remark)
 
 
 def none_cached(digests: np.ndarray) -> np.ndarray:

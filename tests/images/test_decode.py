@@ -4,18 +4,19 @@ import io
 import struct
 import subprocess
 import sys
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from encoded_samples import png, png_chunk
 from fuzzing import FUZZ
 from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps, features
 
 from engine.images import decode as images
-from engine.images.decode import Rejected, decode
+from engine.images import load
+from engine.images.decode import Rejected, decode, decode_with_remark
 from engine.images.resize import INTERPOLATIONS, resize
 
 SIZE = (24, 32)  # height, width
@@ -206,29 +207,8 @@ def test_sixteen_bits_by_the_high_byte():
         assert np.array_equal(pixels, wanted)
 
 
-def png(width, height, depth, colour, rows, extra=b""):
-    def chunk(kind, body):
-        return (
-            struct.pack(">L", len(body)) + kind + body + struct.pack(">L", zlib.crc32(kind + body))
-        )
-
-    header = struct.pack(">LLBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + extra
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-
-
 def transparency(body):
-    return (
-        struct.pack(">L", len(body))
-        + b"tRNS"
-        + body
-        + struct.pack(">L", zlib.crc32(b"tRNS" + body))
-    )
+    return png_chunk(b"tRNS", body)
 
 
 def test_sixteen_bit_grey_with_a_transparent_value():
@@ -243,6 +223,25 @@ def test_sixteen_bit_colour_with_and_without_a_transparent_value():
     ]
     keyed = png(2, 1, 16, 2, row, transparency(bytes([1, 0, 2, 0, 3, 0])))
     assert decode(keyed, (1, 2), "nearest").shape == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "greatest", "dark"),
+    [
+        *((16, colour, 4095, True) for colour in (0, 2, 4, 6)),
+        *((16, colour, 4096, False) for colour in (0, 2, 4, 6)),
+        (16, 0, 0, False),
+        (8, 0, 9, False),
+    ],
+)
+def test_twelve_bits_in_sixteen_are_remarked(depth, colour, greatest, dark):
+    bands = {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    values = np.zeros((2, bands), ">u2" if depth == 16 else np.uint8)
+    values[1, 0] = greatest
+    if colour in (4, 6):
+        values[:, -1] = 65535
+    data = png(2, 1, depth, colour, b"\0" + values.tobytes())
+    assert bool(decode_with_remark(data, (1, 2), "nearest").remark) == dark
 
 
 @pytest.mark.parametrize("image", [Image.new("I", (9, 9), 70000), Image.new("F", (9, 9), 0.5)])
@@ -337,7 +336,7 @@ def test_a_progressive_jpeg_of_too_many_scans_is_rejected(monkeypatch):
     data = encoded(picture(), "JPEG", progressive=True)
     start = data.rindex(b"\xff\xda")
     many = data[:start] + data[start:-2] * 300 + data[-2:]
-    monkeypatch.setattr(images, "MAX_SCANNED_PIXELS", 60 * 80 * 100)
+    monkeypatch.setattr(load, "MAX_SCANNED_PIXELS", 60 * 80 * 100)
     decode(data, SIZE, "bilinear")
     assert "scans" in reason(many)
 
@@ -358,7 +357,7 @@ def test_truncated_images_are_rejected(form):
 
 _WITHIN_MEMORY = """
 import resource, sys
-from engine.images.decode import Rejected, decode
+from engine.images.decode import Rejected, decode, decode_with_remark
 
 decode(open(sys.argv[2], "rb").read(), (8, 8), "bilinear")
 with open("/proc/self/statm") as file:
