@@ -12,10 +12,10 @@ from pathlib import Path
 
 import platformdirs
 
+from cache.files import file_sha256
 from engine.backbones.model import ModelFile, read_description
 from engine.backbones.request import BackboneRequest
 from engine.process.child import run_in_child
-from engine.process.digests import file_sha256
 
 _log = logging.getLogger(__name__)
 
@@ -90,4 +90,4 @@ def _key(request: BackboneRequest) -> str:
 def _content(name: str) -> str:
     if name == "imagenet" or name.startswith("random:"):
         return name
-    return file_sha256(Path(name))
+    return file_sha256(Path(name).resolve())

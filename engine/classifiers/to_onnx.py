@@ -11,11 +11,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import UsageFailure
-from cache.files import publish, temporary
+from cache.files import file_sha256, publish, temporary
 from engine.backbones.backbone import check_model
 from engine.backbones.model import METADATA_KEY, ModelFile
 from engine.heads.head import Head
-from engine.process.digests import file_sha256
 
 # Key of the class names, a JSON list, in the metadata of a classifier.
 CLASSES_KEY = "classes"

@@ -7,7 +7,7 @@ holds them it copies each one twice: 2 s of VGG16's half a gigabyte, at each sta
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.process.digests import file_sha256
+from cache.files import file_sha256
 
 
 def data_file(model: Path) -> Path:

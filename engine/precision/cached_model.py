@@ -5,14 +5,13 @@ names the SHA-256 of both and the largest magnitude of its weights (`quantizatio
 copied elsewhere is extended there with the same model. Caches of earlier releases have one file.
 """
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure
-from cache.files import publish, temporary
+from cache.files import copy_whole
 from cache.space import Space
 from cache.store import FeatureCache
 from engine.backbones.model import ModelDescription, ModelFile, feature_space
@@ -53,9 +52,7 @@ def keep_int8_model(
     # The graph last: a space whose graph is there has a model.
     for source, target in ((data_file(file), data_file(final)), (file, final)):
         if source.exists():
-            with temporary(space.path) as unfinished:
-                shutil.copyfile(source, unfinished)
-                publish(unfinished, target)
+            copy_whole(source, target)
     space.write_note("parity", quantized.payload())
     return ModelFile(final, quantized.digests, description, _REMEDY), space
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import engine.exporters.graph
 from cache.failures import Failure, UsageFailure
+from cache.files import file_sha256
 from engine import export
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import METADATA_KEY
@@ -18,7 +19,6 @@ from engine.backbones.request import BackboneRequest, backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.files import metadata_of
 from engine.graphs.model_file import Digests, digests
-from engine.process.digests import file_sha256
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 

@@ -14,6 +14,7 @@ import pytest
 from weights_samples import write_legacy
 
 from cache.failures import Failure, UsageFailure
+from cache.files import file_sha256
 from engine import export
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.backbone import Backbone
@@ -24,7 +25,6 @@ from engine.exporters.backbone import export_backbone
 from engine.exporters.keras import build_architecture, load_keras_file
 from engine.exporters.weights import load_weights, random_weights, weights_digest
 from engine.graphs.files import metadata_of
-from engine.process.digests import file_sha256
 
 MOBILENET_WEIGHTS = "mobilenet_v2_1.00_224_imagenet_notop.weights.h5"
 SQUEEZENET = "squeezenet_v1_1_imagenet_notop.keras"

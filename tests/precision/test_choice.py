@@ -13,6 +13,7 @@ from onnx import TensorProto, helper
 import engine.backbones.saturation
 import engine.precision.choice
 from cache.__main__ import main as cache_command
+from cache.files import file_sha256
 from cache.record import write_record
 from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
@@ -21,7 +22,6 @@ from engine.precision.handover import features_file, read_features
 from engine.precision.paired_heads import PairedHeads
 from engine.precision.parity import Parity
 from engine.precision.worker import quantize_file
-from engine.process.digests import file_sha256
 
 GOOD = Parity(20, 0.999, 0.99, 0.98, 0.02, PairedHeads(20, 1.0, 1.0, 1.0, 1.0), 10.0, 30.0)
 
