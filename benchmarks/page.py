@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmarks import (
+    augmentation,
     backbones,
     calibration,
     compare,
@@ -76,30 +77,39 @@ def page(results: Path) -> str:
         else f"Not measured yet: `python -m benchmarks.{name}`."
         for name, summary in SUMMARIES.items()
     }
+    views = _records(results, "augmentation")
     return template.substitute(
-        texts, machines=_machines(found), **_of_compare(found.get("compare"))
+        texts,
+        augmentation=_texts(views, "augmentation", augmentation.summary),
+        machines=_machines({**found, **views}),
+        **_of_compare(found.get("compare")),
     )
 
 
 def precision_page(results: Path) -> str:
     """Return the page on int8: all backbones that were measured."""
     template = Template((Path(__file__).parent / "precision.md").read_text(encoding="utf-8"))
-    found = {
+    extractions, variants = _records(results, "extraction"), _records(results, "calibration")
+    return template.substitute(
+        extraction=_texts(extractions, "extraction", extraction.summary),
+        calibration=_texts(variants, "calibration", calibration.summary),
+        machines=_machines({**extractions, **variants}),
+    )
+
+
+def _records(results: Path, kind: str) -> dict[str, dict[str, Any]]:
+    """Return the records of a benchmark that was run for several backbones."""
+    return {
         path.stem: read_record(results, path.stem)
-        for kind in ("extraction", "calibration")
         for path in sorted(results.glob(f"{kind}_*.json"))
     }
 
-    def texts(kind: str, summary: Callable[[dict[str, Any]], str]) -> str:
-        records = [record for name, record in found.items() if name.startswith(kind)]
-        shown = [_spaced(summary(record["results"])) for record in records]
-        return "\n\n".join(shown) or f"Not measured yet: `python -m benchmarks.{kind}`."
 
-    return template.substitute(
-        extraction=texts("extraction", extraction.summary),
-        calibration=texts("calibration", calibration.summary),
-        machines=_machines(found),
-    )
+def _texts(
+    records: Mapping[str, dict[str, Any]], kind: str, summary: Callable[[dict[str, Any]], str]
+) -> str:
+    shown = [_spaced(summary(record["results"])) for record in records.values()]
+    return "\n\n".join(shown) or f"Not measured yet: `python -m benchmarks.{kind}`."
 
 
 def _spaced(text: str) -> str:

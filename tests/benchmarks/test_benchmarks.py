@@ -16,7 +16,7 @@ from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import page, preprocessing
+from benchmarks import augmentation, page, preprocessing
 from benchmarks.comparison.agreement import compared
 from benchmarks.comparison.chart import warm_seconds
 from benchmarks.comparison.times import (
@@ -199,6 +199,30 @@ def test_synthetic_cache_can_be_learnt_from(tmp_path):
     assert features.X.shape == (60, 40)
     means = [features.X[features.y == label].mean() for label in (0, 1)]
     assert means[1] > means[0] + 0.1
+
+
+# Views.
+
+
+def test_each_beginning_has_the_classes_in_proportion():
+    labels = np.array([0] * 30 + [1] * 60)
+    order = augmentation.balanced(labels, seed=3)
+    assert sorted(order) == list(range(90))
+    assert abs(labels[order[:30]].sum() - 20) <= 1
+    assert not np.array_equal(order, augmentation.balanced(labels, seed=4))
+
+
+def test_a_head_that_is_asked_about_views_averages_their_probabilities():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    features = rng.normal(0, 0.1, (60, augmentation.VIEWS, 4)).astype(np.float32)
+    features[:, :, 0] += labels[:, None]
+    features[:, 1:, 0] = 1 - features[:, 1:, 0]  # every other view says the opposite
+    trial = augmentation.Trial(features, labels, tested=20)
+    assert trial.figures(40, 0, (False, False))["accuracy"] == 1
+    assert trial.figures(40, 0, (False, True))["accuracy"] == 0
+    (size,) = trial.sizes([100], seeds=2)
+    assert size["train"] == 40
 
 
 # Arithmetic of a network, and the tutorial's mistake in one.
