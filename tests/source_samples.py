@@ -1,6 +1,7 @@
 """Sources for tests: how they are written, and what became of their samples."""
 
 import io
+import json
 import tarfile
 import zipfile
 
@@ -94,3 +95,34 @@ def write_folder(path):
     for name, data in FILES.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(data)
+
+
+def zipped_in(encoding, path, *members):
+    """Write a zip whose names are in an encoding that it does not name."""
+
+    class Unsaid(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):  # noqa: N802 - `zipfile`'s own
+            return self.filename.encode(encoding), self.flag_bits & ~0x800
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members:
+            archive.writestr(Unsaid(name), data)
+    return path
+
+
+def parquet(path, columns, classes=None, group=1000):
+    """Write a parquet table; `classes` names a column's whole numbers as the hub does."""
+    import pyarrow as pa
+    from pyarrow import parquet as pq
+
+    table = pa.table(columns)
+    if classes:
+        features = {
+            column: {"names": list(names), "_type": "ClassLabel"}
+            for column, names in classes.items()
+        }
+        table = table.replace_schema_metadata(
+            {"huggingface": json.dumps({"info": {"features": features}})}
+        )
+    pq.write_table(table, path, row_group_size=group)
+    return path

@@ -10,6 +10,11 @@ from engine.sources.layout import climbs
 # An archive that lists more files than this is refused.
 MAX_MEMBERS = 5_000_000
 
+# One that expands further is taken for a decompression bomb: photographs hardly shrink at all,
+# and deflate can reach 1,032-fold.
+MAX_EXPANSION = 100
+SMALL_BYTES = 2**30  # below which expansion is no matter
+
 
 def check_path(path: str) -> None:
     """Raise Unreadable for a path that leads out of its archive."""
@@ -17,10 +22,15 @@ def check_path(path: str) -> None:
         raise Unreadable("its path leads out of the archive")
 
 
-def check_count(path: Path, members: int) -> None:
-    """Raise Failure for an archive of more than MAX_MEMBERS files."""
-    if members > MAX_MEMBERS:
-        raise Failure(f"{printable(str(path))} lists over {MAX_MEMBERS:,} files; split it")
+def check_count(path: Path, members: int, most: int) -> None:
+    """Raise Failure for an archive of more than `most` files."""
+    if members > most:
+        raise Failure(f"{printable(str(path))} lists over {most:,} files; split it")
+
+
+def expansion_limit(size: int) -> int:
+    """Return how many bytes an archive of so many may hold."""
+    return max(SMALL_BYTES, MAX_EXPANSION * size)
 
 
 def damaged(path: Path, reason: str) -> Failure:

@@ -1,10 +1,12 @@
 """What every kind of source gives: samples, and their bytes."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+
+from cache.rows import Stat
 
 # The largest file that is taken for an encoded image. Reading stops there: a member of an archive
 # may claim, or unpack to, any size.
@@ -19,34 +21,102 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One image of a source.
 
-    path: inside the source, with `/`; in a CSV as it is written there.
+    path: inside the source, with `/`; in a table as it is written there.
     label: the name of its class, None where it has none.
+    split: `train`, `validation`, `test`, or another that the source names; None where it has none.
     """
 
     path: str
     label: str | None
+    split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What a table, or a file beside an image, says of it."""
+
+    label: str | None
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a source holds, and what had to be guessed to say so.
+
+    samples: in an order that is the same on every platform, unless the source is `sequential`.
+    ignored_kinds: how many files are no images, neither by content nor by name, by their kind:
+        the name's suffix in lower case, or a few words.
+    guesses: what was taken for what, a line each. warnings: what looks wrong, a line each.
+    """
+
+    samples: Sequence[Sample]
+    ignored_kinds: Mapping[str, int] = field(default_factory=dict)
+    guesses: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user says of a source, where it is not to be guessed; None for what is found.
+
+    labels: `folder`, `column` (of a table, or beside the images), `none`, or a regular expression
+        over the path whose one group is the label.
+    splits: `auto`; `folders`: the topmost folders that may be splits are; `none`: none is.
+    path_column, label_column, split_column: names of a table's columns.
+    base: the folder that a table's paths count from; None for the table's own.
+    """
+
+    labels: str | None = None
+    splits: str = "auto"
+    path_column: str | None = None
+    label_column: str | None = None
+    split_column: str | None = None
+    base: str | None = None
+
+
+# Nothing is said: all is found, or guessed and told.
+BY_ITSELF = SourceOptions()
 
 
 class Source(ABC):
     """Samples, and how to read their bytes. A context manager.
 
     location: the folder or file that was opened.
-    samples: in an order that is the same on every platform, unless `sequential`.
-    ignored: how many files are no images, neither by content nor by name.
+    listing: what it holds; its fields are the source's own as well.
     sequential: reads must come from one thread and are fast only in the order of `samples`, which
         is the archive's. Otherwise any threads may read at once, in any order.
     """
 
     sequential = False
 
-    def __init__(self, location: Path, samples: Sequence[Sample], ignored: int) -> None:
+    def __init__(self, location: Path, listing: Listing) -> None:
         self.location = location
-        self.samples = samples
-        self.ignored = ignored
+        self.listing = listing
+        self.samples = listing.samples
+
+    @property
+    def ignored_kinds(self) -> Mapping[str, int]:
+        """How many files are no images, by their kind."""
+        return self.listing.ignored_kinds
+
+    @property
+    def ignored(self) -> int:
+        """How many files are no images, neither by content nor by name."""
+        return sum(self.ignored_kinds.values())
+
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """What was taken for what, a line each."""
+        return self.listing.guesses
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What looks wrong, a line each."""
+        return self.listing.warnings
 
     @abstractmethod
     def read(self, sample: Sample) -> bytes:
@@ -55,6 +125,15 @@ class Source(ABC):
         Raises:
             Unreadable: they cannot be had, or are more than MAX_BYTES.
         """
+
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return the stat of the file that a sample's bytes are in; any threads may ask.
+
+        The archive's, where it is in one. Two equal ones mean equal bytes, if the first was taken
+        when the file was settled. None where nothing can be trusted.
+        """
+        del sample
+        return None
 
     @abstractmethod
     def close(self) -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.sources.base import Sample, Source
-from engine.sources.layout import is_sample, with_labels
-from engine.sources.regular import read_file, read_head
+from cache.rows import Stat
+from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
+from engine.sources.contents import contents
+from engine.sources.file_stats import FileStats
+from engine.sources.regular import read_file, read_first
 
 
 class FolderSource(Source):
@@ -19,18 +21,18 @@ class FolderSource(Source):
     Raises Failure if one of its folders cannot be listed.
     """
 
-    def __init__(self, path: Path) -> None:
-        names, ignored = [], 0
-        for name in _walk(path):
-            if is_sample(name, partial(read_head, path / name)):
-                names.append(name)
-            else:
-                ignored += 1
-        super().__init__(path, with_labels(names), ignored)
+    def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
+        self._stats, self._top = FileStats(), str(path)
+        files = contents((name, partial(read_first, path / name)) for name in _walk(path))
+        super().__init__(path, files.listing(options))
 
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""
         return read_file(self.location / sample.path)
+
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return a file's stat, see Source."""
+        return self._stats.of(f"{self._top}/{sample.path}")
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

@@ -1,70 +1,152 @@
-"""Which files of a source are samples, and of which class, by where they lie."""
+"""Which files of a source are samples, of which class and which split."""
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from cache.failures import Failure, UsageFailure
 from engine.images.formats import HEAD_BYTES, has_image_name, image_format
-from engine.sources.base import Sample
+from engine.sources.base import Fields, Listing, Sample, SourceOptions
+from engine.sources.folders import FolderReading, components, read_folders
+from engine.sources.labels import joined, label_pattern, suggestion, suspicions, tidy
 
-# Folders that divide a data set and are no classes. Onceover splits by itself.
-SPLITS = frozenset(
-    {"train", "training", "val", "valid", "validation", "test", "testing", "eval", "evaluation"}
-)
+# The kinds of file that are ignored whatever they hold.
+SYSTEM_FILE, REPLACED = "hidden or system files", "replaced by a later one of that name"
 
 # Folders that systems put beside the user's files.
 _SYSTEM = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"})
 
 
-def is_sample(name: str, head: Callable[[], bytes]) -> bool:
-    """Return whether a file is taken for an image: by its name, else by its content.
+def ignored_kind(name: str, head: Callable[[], bytes]) -> str | None:
+    """Return which kind of ignored file one is; None for an image, by its name or its content.
 
-    name: its path with `/`. Files in hidden or system folders are none, nor are the `._` files
-        that macOS writes beside others.
+    name: its path with `/`. Files in hidden or system folders are ignored, and so are the `._`
+        files that macOS writes beside others.
     head: gives its first HEAD_BYTES bytes; not called where the name tells.
     """
-    *folders, base = components(name)
+    *folders, base = components(name) or [""]
     if base.startswith("._") or any(map(_is_passed_over, folders)):
-        return False
-    return has_image_name(base) or image_format(head()[:HEAD_BYTES]) is not None
+        return SYSTEM_FILE
+    if has_image_name(base) or image_format(head()[:HEAD_BYTES]) is not None:
+        return None
+    stem, dot, suffix = base.rpartition(".")
+    if not stem:
+        return SYSTEM_FILE if dot else "without suffix"
+    return f".{suffix.lower()}"
 
 
 def _is_passed_over(folder: str) -> bool:
     return folder in _SYSTEM or (folder.startswith(".") and folder != "..")
 
 
-def with_labels(names: Iterable[str]) -> list[Sample]:
-    """Return images with their classes, sorted by path.
-
-    The classes are the folders of the first level that is not looked through; what lies deeper
-    belongs to them, what lies higher has no label. A level is looked through if it is one folder
-    that holds folders of images (`PetImages/`), or if all its folders are named in SPLITS.
-    An image whose path climbs (`..`) has no label and no say in this.
-    """
-    ordered = sorted(names)
-    paths = [components(name) for name in ordered]
-    level = 0
-    while _is_passed_through([p for p in paths if len(p) > level + 1], level):
-        level += 1
-    return [
-        Sample(name, path[level] if len(path) > level + 1 and not climbs(name) else None)
-        for name, path in zip(ordered, paths, strict=True)
-    ]
-
-
-def _is_passed_through(paths: list[list[str]], level: int) -> bool:
-    folders = {path[level] for path in paths if ".." not in path}
-    if folders and all(folder.lower() in SPLITS for folder in folders):
-        return True
-    return len(folders) == 1 and any(len(path) > level + 2 for path in paths if ".." not in path)
-
-
-def components(name: str) -> list[str]:
-    """Return the parts of a path with `/`, without empty ones, `.` and a drive; at least one."""
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if len(parts) > 1 and len(parts[0]) == 2 and parts[0][1] == ":":
-        parts = parts[1:]
-    return parts or [""]
-
-
 def climbs(name: str) -> bool:
     """Return whether a path goes up somewhere, and so maybe out of its source."""
     return ".." in name.split("/")
+
+
+def listing(
+    names: Iterable[str],
+    options: SourceOptions,
+    ignored_kinds: Mapping[str, int] | None = None,
+    fields: Mapping[str, Fields] | None = None,
+    guesses: Sequence[str] = (),
+) -> Listing:
+    """Return a source's samples in the order of `names`, with their labels and splits.
+
+    fields: what the source itself says of its images, by their names; it goes before what their
+        folders say, unless the options want another.
+    guesses: lines to begin with.
+
+    Raises:
+        UsageFailure: the options want labels that are not there.
+        Failure: folders may be classes or splits.
+    """
+    names = list(names)
+    lines = [*guesses]
+    labels, splits = list[str | None](), list[str | None]()
+    if fields and options.labels != "folder":
+        absent = Fields(None)
+        labels = [fields.get(name, absent).label for name in names]
+        splits = [fields.get(name, absent).split for name in names]
+    elif options.labels == "column":
+        raise UsageFailure("no table, and no file beside the images, has labels here")
+    by_folder = not labels and options.labels in (None, "folder")
+    if by_folder or (options.splits != "none" and not any(splits)):
+        reading = _by_folders(names, options.splits, needed=by_folder)
+        places = [reading.places[_folder(name)] for name in names]
+        labels = labels or [label for label, _ in places]
+        splits = splits if any(splits) else [split for _, split in places]
+        lines += reading.guesses
+    if options.labels not in (None, "folder", "column", "none"):
+        labels, line = _by_pattern(label_pattern(options.labels), names)
+        lines.append(line)
+    nothing: list[str | None] = [None] * len(names)
+    if options.labels == "none" or not labels:
+        labels = nothing
+    rows = map(Sample, names, labels, splits or nothing)
+    result = checked(rows, ignored_kinds or {}, lines)
+    return replace(result, warnings=()) if options.labels == "none" else result
+
+
+def _by_folders(names: Sequence[str], splits: str, *, needed: bool) -> FolderReading:
+    """Return what folders say. Where no labels hang on it, what cannot be decided is no split."""
+    folders = {_folder(name) for name in names}
+    try:
+        return read_folders(folders, splits)
+    except Failure:
+        if needed:
+            raise
+        return read_folders(folders, "none")
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _by_pattern(pattern: re.Pattern[str], names: Sequence[str]) -> tuple[list[str | None], str]:
+    """Return the label of each name, and how many have one."""
+    matches = [pattern.search(name) for name in names]
+    labels = [match[1] if match else None for match in matches]
+    count = sum(label is not None for label in labels)
+    if not count:
+        raise UsageFailure(
+            f"none of the {len(names)} paths matches {pattern.pattern}; the first is {names[0]}"
+            if names
+            else "there are no paths to take labels from"
+        )
+    return labels, f"{count} of {len(names)} paths match {pattern.pattern}; its group is the label"
+
+
+def checked(
+    rows: Iterable[Sample],
+    ignored_kinds: Mapping[str, int],
+    guesses: Iterable[str],
+) -> Listing:
+    """Return samples with their labels in one form each, and what looks wrong with them."""
+    rows = list(rows)
+    spellings = {row.label for row in rows if row.label is not None}
+    forms = {label: tidy(label) for label in spellings}
+    samples = [
+        row if row.label is None else Sample(row.path, forms[row.label], row.split) for row in rows
+    ]
+    warnings = _warnings(samples, {form for form in forms.values() if form is not None})
+    return Listing(samples, dict(ignored_kinds), (*guesses, *joined(spellings)), tuple(warnings))
+
+
+def _warnings(samples: Sequence[Sample], classes: set[str]) -> list[str]:
+    labelled = sum(sample.label is not None for sample in samples)
+    if not classes and samples:
+        hint = suggestion(_to_train_on(samples))
+        return ["no image has a label" + (f"; {hint}" if hint else "")]
+    warnings = suspicions(classes)
+    if len(classes) == 1:
+        warnings.append(f"all images with a label are of one class: {next(iter(classes))}")
+    if len(classes) > max(20, labelled // 2):
+        warnings.append(f"{len(classes)} classes for {labelled} images: are these labels?")
+    return warnings
+
+
+def _to_train_on(samples: Sequence[Sample]) -> Iterator[str]:
+    """Yield the paths that labels would come from: those to train on, where splits are known."""
+    training = [sample for sample in samples if sample.split == "train"]
+    return (sample.path for sample in training or samples)

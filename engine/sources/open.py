@@ -1,46 +1,76 @@
 """What a user names -> sources: a folder, an archive, a table, or files one by one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.sources.base import Sample, Source, Unreadable
+from engine.sources.base import (
+    BY_ITSELF,
+    Listing,
+    Sample,
+    Source,
+    SourceOptions,
+    Unreadable,
+)
 from engine.sources.folder import FolderSource
-from engine.sources.regular import read_file
+from engine.sources.foreign import HEAD_BYTES, advice
+from engine.sources.parquet import open_parquet
+from engine.sources.regular import open_regular, read_file
+from engine.sources.shards import ShardsSource, is_pattern, matches
 from engine.sources.table import TableSource
 from engine.sources.tar import TarSource
 from engine.sources.tar_members import looks_like_tar
 from engine.sources.zip import ZipSource
 
-__all__ = ["Input", "Sample", "Source", "Unreadable", "inputs", "open_source"]
+__all__ = ["Input", "Sample", "Source", "SourceOptions", "Unreadable", "inputs", "open_source"]
 
-_KINDS = "give a folder, .zip, .tar[.gz] or .csv of images"
+# Who classifies images asks for no labels, and is asked nothing about them.
+_UNLABELLED = SourceOptions(labels="none", splits="none")
+
+_KINDS = "give a folder, .zip, .tar[.gz], .csv or .parquet of images"
+
+# What opens a file that is a source.
+_Open = Callable[[Path, SourceOptions], Source]
+
+# Kinds of files that a source is sometimes packed in once more.
+_ARCHIVES = frozenset({".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz"})
 
 
-def open_source(location: str | Path) -> Source:
+def open_source(location: str | Path, options: SourceOptions = BY_ITSELF) -> Source:
     """Open a source by what it is; `layout` says which files are samples, of which class.
 
+    location: a folder, an archive, a table, or several by a pattern (see `shards`).
+
     Raises:
-        Failure: there is none, it cannot be read, it is of no known kind, or it holds no images.
+        Failure: there is none, it cannot be read, it is of no known kind, it holds no images, or
+            cannot be understood without being told more.
+        UsageFailure: the options do not fit the source.
     """
-    path = Path(location)
+    path = Path(location).expanduser()
     shown = printable(str(location))
     try:
-        source = _open(path)
+        source = _open(path, options)
     except FileNotFoundError as error:
         raise Failure(f"there is no {shown}; {_KINDS}") from error
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, ~ without a user
         reason = getattr(error, "strerror", None) or str(error)
         raise Failure(f"{shown} cannot be read: {reason}; {_KINDS}") from error
-    if source is None:
-        raise Failure(f"{shown} is of no known kind, or damaged; {_KINDS}")
     if not source.samples:
         source.close()
-        raise Failure(f"{shown} holds no images; {_KINDS}")
+        kinds = source.ignored_kinds
+        what = f" but {count_kinds(kinds)}" if kinds else ""
+        inner = "unpack those and give the folder" if _ARCHIVES & kinds.keys() else _KINDS
+        raise Failure(f"{shown} holds no images{what}; {inner}")
     return source
+
+
+def count_kinds(kinds: Mapping[str, int]) -> str:
+    """Return how many files of each kind there are, in words: `4 .txt, 1 .pdf`."""
+    ordered = sorted(kinds.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{count} {printable(kind, 40)}" for kind, count in ordered)
 
 
 @dataclass(frozen=True)
@@ -67,7 +97,7 @@ def inputs(names: Sequence[str]) -> Iterator[Input]:
             continue
         for name in group:
             try:
-                source = open_source(name)
+                source = open_source(name, _UNLABELLED)
             except Failure as failure:
                 yield Input(name, None, str(failure))
                 continue
@@ -76,8 +106,8 @@ def inputs(names: Sequence[str]) -> Iterator[Input]:
 
 
 def _prefix(name: str, source: Source) -> str:
-    if source.location.suffix.lower() == ".csv" and source.location.is_file():
-        name = str(source.location.parent)  # the paths in a table count from its folder
+    if isinstance(source, TableSource):
+        name = str(source.base)  # the paths in a table count from its folder
     return name if name.endswith("/") else f"{name}/"
 
 
@@ -89,23 +119,53 @@ def _holds_many(path: Path) -> bool:
         return False
 
 
-def _open(path: Path) -> Source | None:
+def _open(path: Path, options: SourceOptions) -> Source:
     if path.is_dir():
-        return FolderSource(path)
-    path.stat()
-    if not path.is_file():
-        return None  # a pipe or a device, which opening might wait for
-    kind = _file_source(path)
-    return kind(path) if kind else None
+        return _open_folder(path, options)
+    if is_pattern(str(path)) and not path.exists():
+        paths = matches(str(path))
+        if len(paths) == 1:
+            return _open_file(paths[0], options)
+        return ShardsSource(path.parent, paths, lambda shard: _open_file(shard, options))
+    return _open_file(path, options)
 
 
-def _file_source(path: Path) -> Callable[[Path], Source] | None:
-    """Return what opens a regular file, by its name or its first bytes; None for no source."""
+def _open_folder(path: Path, options: SourceOptions) -> Source:
+    """Open a folder of images; one without any, but with parquet files, as those."""
+    folder = FolderSource(path, options)
+    if folder.samples or ".parquet" not in folder.ignored_kinds:
+        return folder
+    tables = sorted(path.rglob("*.parquet"))
+    return ShardsSource(path, tables, lambda table: open_parquet(table, options))
+
+
+def _open_file(path: Path, options: SourceOptions) -> Source:
+    open_file = _file_source(path)
+    if open_file is None:
+        with open_regular(path) as file:
+            words = advice(file.read(HEAD_BYTES), path.suffix.lower())
+        shown = printable(str(path))
+        if words:
+            raise Failure(f"{shown} is {words}")
+        raise Failure(f"{shown} is of no known kind, or damaged; {_KINDS}")
+    return open_file(path, options)
+
+
+def _file_source(path: Path) -> _Open | None:
+    """Return what opens a regular file, by its first bytes or its name; None for no source.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     suffix = path.suffix.lower()
-    if suffix == ".csv":
+    with open_regular(path) as file:
+        head = file.read(HEAD_BYTES)
+    if advice(head, suffix):
+        return None
+    if suffix in (".csv", ".tsv"):
         return TableSource
-    with path.open("rb") as file:
-        head = file.read(512)
+    if head.startswith(b"PAR1"):
+        return open_parquet
     if head.startswith(b"PK") or suffix == ".zip":
         return ZipSource
     if looks_like_tar(head) or suffix == ".tar":
@@ -117,7 +177,7 @@ class FileList(Source):
     """Files named one by one; all of them are samples, without labels, in the order given."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(Path(), [Sample(name, None) for name in names], 0)
+        super().__init__(Path(), Listing([Sample(name, None) for name in names]))
 
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""

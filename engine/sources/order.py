@@ -42,10 +42,13 @@ def interleave(samples: Sequence[Sample], seed: int) -> list[Sample]:
 
 
 def _by_class(samples: Sequence[Sample]) -> list[tuple[str | None, list[int]]]:
-    """Return each class with the positions of its samples; sorted, those without a label first."""
+    """Return each class with the positions of its samples; sorted, those without a label first.
+
+    Inside a class by path, so that an archive gives the choice that its folder gives.
+    """
     classes: dict[str | None, list[int]] = {}
-    for position, sample in enumerate(samples):
-        classes.setdefault(sample.label, []).append(position)
+    for position in sorted(range(len(samples)), key=lambda at: samples[at].path):
+        classes.setdefault(samples[position].label, []).append(position)
     return sorted(classes.items(), key=lambda entry: (entry[0] is not None, entry[0] or ""))
 
 

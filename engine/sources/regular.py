@@ -5,7 +5,6 @@ import os
 import stat
 from pathlib import Path
 
-from engine.images.formats import HEAD_BYTES
 from engine.sources.base import MAX_BYTES, Unreadable, within_limit
 
 # Windows knows none of these but O_BINARY, and no pipes among files either.
@@ -53,11 +52,11 @@ def read_file(path: Path) -> bytes:
     return data
 
 
-def read_head(path: Path) -> bytes:
-    """Return a file's first HEAD_BYTES bytes; none where they cannot be had, as of a pipe."""
+def read_first(path: Path, most: int) -> bytes:
+    """Return a file's first so many bytes; none where they cannot be had, as of a pipe."""
     try:
         with open_regular(path) as file:
-            return _read(file, HEAD_BYTES)
+            return _read(file, most)
     except (OSError, ValueError):
         return b""
 

@@ -1,64 +1,120 @@
-"""A table that lists images by their paths, with their labels."""
+"""A table that lists images by their paths, with their labels and splits."""
 
-import csv
+import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.sources.base import Sample, Source
-from engine.sources.regular import read_file
+from cache.rows import Stat
+from engine.images.formats import EXTENSIONS, has_image_name
+from engine.sources.base import BY_ITSELF, Fields, Sample, Source, SourceOptions, Unreadable
+from engine.sources.dialect import Rows, text_rows
+from engine.sources.file_stats import FileStats
+from engine.sources.layout import listing
+from engine.sources.regular import open_regular, read_file
+from engine.sources.table_rows import TableRow, table_rows
+
+# Rows that the folder of a table's images is told by, and folders that are looked through for it.
+_JUDGED, _FOLDERS = 20, 100
 
 
 class TableSource(Source):
-    """A table with the columns path and label; relative paths count from the table's folder.
+    """A table with a row for each image; relative paths count from the table's folder.
 
-    Each row is a sample; one with an empty label has none. Raises Failure, with the line, for a
-    table that says less or contradicts itself.
+    Each row is a sample; one with an empty label has none. Where none of the paths is there, they
+    count from the one sub-folder where all of them are. An extension that is left off is found.
+    Raises Failure, with the line, for a table that says less or contradicts itself.
     """
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path, _rows(path), 0)
+    def __init__(
+        self, path: Path, options: SourceOptions = BY_ITSELF, rows: Rows | None = None
+    ) -> None:
+        """rows: what the table says, where it is no text with separators."""
+        self._stats = FileStats()
+        rows = rows or text_rows(partial(open_regular, path), printable(str(path)))
+        images, lines = table_rows(rows, options)
+        self._files = _Files(path.parent)
+        if options.base is not None:
+            self._files = _Files(Path(options.base).expanduser())
+            if not self._files.base.is_dir():
+                raise Failure(f"there is no folder {printable(options.base)} for the images")
+        elif (folder := _folder_of(path.parent, images)) is not None:
+            self._files = _Files(folder)
+            lines.append(f"the paths count from the folder {printable(folder.name)}")
+        self._faults = {image.path: image.fault for image in images if image.fault}
+        fields = {image.path: Fields(image.label, image.split) for image in images}
+        super().__init__(
+            path, listing([image.path for image in images], options, {}, fields, lines)
+        )
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths count from."""
+        return self._files.base
 
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""
-        return read_file(self.location.parent / sample.path)
+        if fault := self._faults.get(sample.path):
+            raise Unreadable(fault)
+        return read_file(self._files.path(sample.path))
+
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return the stat of the file that a row names, see Source."""
+        return self._stats.of(self._files.path(sample.path))
 
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
 
-def _rows(path: Path) -> list[Sample]:
-    shown = printable(str(path))
-    lines: dict[str, tuple[int, str]] = {}
-    samples = []
+class _Files:
+    """The files that paths in a table stand for. Any threads may use it.
+
+    base: the folder that they count from.
+    """
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self._names: dict[Path, dict[str, str]] = {}
+
+    def path(self, name: str) -> Path:
+        """Return the file of a path; with its extension, where an image has it and `name` not."""
+        path = self.base / name
+        if has_image_name(name):
+            return path
+        if path.parent not in self._names:
+            self._names[path.parent] = _names_by_stem(path.parent)
+        names = self._names[path.parent]
+        return path.with_name(names[path.name]) if path.name in names else path
+
+
+def _names_by_stem(folder: Path) -> dict[str, str]:
+    """Return the names of images in a folder by what they are without extension."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file, strict=True)
-            columns = list(rows.fieldnames or [])
-            if columns.count("path") != 1 or columns.count("label") != 1:
-                found = printable(",".join(columns))
-                raise Failure(f"{shown} needs the first line path,label; it has {found or 'none'}")
-            for row in rows:
-                line = rows.line_num
-                if None in row or None in row.values():
-                    raise Failure(
-                        f"{shown}, line {line}: not {len(columns)} values; "
-                        "quote a value that holds a comma"
-                    )
-                name, label = row["path"], row["label"]
-                if not name:
-                    raise Failure(f"{shown}, line {line}: no path")
-                first, other = lines.setdefault(name, (line, label))
-                if label != other:
-                    raise Failure(
-                        f"{shown}, line {line}: {printable(name)} is {printable(label)} here and "
-                        f"{printable(other)} on line {first}; keep one of them"
-                    )
-                samples.append(Sample(name, label or None))
-    except csv.Error as error:
-        raise Failure(f"{shown}, after line {rows.line_num}: no valid CSV: {error}") from error
-    except UnicodeDecodeError as error:
-        raise Failure(f"{shown} is not in UTF-8; save it as UTF-8: {error.reason}") from error
-    except OSError as error:
-        raise Failure(f"{shown} cannot be read: {error.strerror or error}") from error
-    return samples
+        paths = sorted(folder.iterdir())
+    except (OSError, ValueError):
+        return {}
+    return {path.stem: path.name for path in paths if path.suffix.lower() in EXTENSIONS}
+
+
+def _folder_of(folder: Path, images: Sequence[TableRow]) -> Path | None:
+    """Return the one sub-folder where a table's first images are; None if they are in `folder`."""
+    names = [image.path for image in images[:_JUDGED]]
+    if not names or any(_is_there(_Files(folder), name) for name in names):
+        return None
+    try:
+        with os.scandir(folder) as entries:
+            folders = [Path(entry.path) for entry in entries if entry.is_dir()]
+    except OSError:
+        return None
+    files = [_Files(folder) for folder in sorted(folders)[:_FOLDERS]]
+    holding = [f.base for f in files if all(_is_there(f, name) for name in names)]
+    return holding[0] if len(holding) == 1 else None
+
+
+def _is_there(files: _Files, name: str) -> bool:
+    try:
+        return files.path(name).is_file()
+    except (OSError, ValueError):
+        return False

@@ -1,10 +1,13 @@
 """Tar archives as sources, read in place: nothing is unpacked to disk, no link is followed."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from engine.sources.archive import check_count, check_path, damaged, unreadable
-from engine.sources.base import Sample, Source, Unreadable, within_limit
-from engine.sources.layout import is_sample, with_labels
+from cache.rows import Stat
+from engine.sources.archive import MAX_MEMBERS, check_count, check_path, damaged, unreadable
+from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions, Unreadable, within_limit
+from engine.sources.contents import First, contents
 from engine.sources.tar_members import DamagedTar, Member, TarFile
 
 
@@ -17,36 +20,34 @@ class TarSource(Source):
     short, too long or a decompression bomb.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
         try:
             self._archive = TarFile(path)
         except OSError as error:
             raise unreadable(path, error) from error
         try:
-            self._members, files = self._list(path)
+            members = dict[str, Member]()
+            files = contents(self._files(path, members), labels_beside=True)
+            self._members = {name: members[name] for name in files.images}
+            listing = files.listing(options)
+        except DamagedTar as error:
+            self._archive.close()
+            raise damaged(path, str(error)) from error
         except BaseException:
             self._archive.close()
             raise
         self.sequential = self._archive.packed
-        samples = with_labels(self._members)
         if self.sequential:
-            samples.sort(key=lambda sample: self._members[sample.path].start)
-        super().__init__(path, samples, files - len(samples))
+            samples = sorted(listing.samples, key=lambda s: self._members[s.path].start)
+            listing = replace(listing, samples=samples)
+        super().__init__(path, listing)
 
-    def _list(self, path: Path) -> tuple[dict[str, Member], int]:
-        """Return the images by their paths, and how many files there are."""
-        members: dict[str, Member] = {}
-        files = 0
-        try:
-            for name, member, head in self._archive.members():
-                files += 1
-                check_count(path, files)
-                members.pop(name, None)
-                if is_sample(name, head):
-                    members[name] = member
-        except DamagedTar as error:
-            raise damaged(path, str(error)) from error
-        return members, files
+    def _files(self, path: Path, members: dict[str, Member]) -> Iterator[tuple[str, First]]:
+        """Yield the files of the archive; note in `members` where each is."""
+        for count, (name, member, first) in enumerate(self._archive.members(), 1):
+            check_count(path, count, MAX_MEMBERS)
+            members[name] = member
+            yield name, first
 
     def read(self, sample: Sample) -> bytes:
         """Return a member's bytes, see Source."""
@@ -59,6 +60,11 @@ class TarSource(Source):
             return self._archive.read(member)
         except DamagedTar as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
+
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return the archive's stat, see Source."""
+        del sample
+        return self._archive.stat
 
     def close(self) -> None:
         """Close the archive."""

@@ -8,6 +8,7 @@ import bz2
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
@@ -17,14 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
-from engine.images.formats import HEAD_BYTES
+from engine.sources.archive import MAX_EXPANSION, expansion_limit
+from engine.sources.file_stats import FileStats
 from engine.sources.pax import fault_of
 from engine.sources.regular import open_regular
-
-# A packed archive that expands further is taken for a decompression bomb: photographs hardly
-# shrink at all, and deflate can reach 1,032-fold.
-MAX_EXPANSION = 100
-SMALL_BYTES = 2**30  # below which expansion is no matter
 
 # Bytes of a header, with the long names, attributes and sparse maps that come with it, and how
 # many attributes may hold for the whole archive: `tarfile` goes through them for each member.
@@ -58,7 +55,7 @@ def looks_like_tar(head: bytes) -> bool:
 class TarFile:
     """An open tar archive. `members` once, first; then `read`, by any thread.
 
-    packed: whether reading backwards means to read from the beginning.
+    packed: whether reading backwards means to read from the beginning. stat: see Source.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,12 +63,13 @@ class TarFile:
         unpack = [unpack for magic, unpack in _PACKED if self._raw.peek(6).startswith(magic)]
         self.packed = bool(unpack)
         self._file = cast("IO[bytes]", unpack[0](self._raw) if unpack else self._raw)
-        expanded = max(SMALL_BYTES, MAX_EXPANSION * path.stat().st_size)
-        self._stream = _Stream(self._file, expanded if self.packed else None)
+        self.stat = FileStats().of_open(path, self._raw.fileno())
+        limit = expansion_limit(os.fstat(self._raw.fileno()).st_size)
+        self._stream = _Stream(self._file, limit if self.packed else None)
         self._lock = threading.Lock()
 
-    def members(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
-        """Yield path, place and a way to get the first bytes (at once) of all that is no folder.
+    def members(self) -> Iterator[tuple[str, Member, Callable[[int], bytes]]]:
+        """Yield path, place and a way to get so many bytes (at once) of all that is no folder.
 
         Raises:
             DamagedTar: see there.
@@ -80,7 +78,7 @@ class TarFile:
             yield from self._list()
             self._check_end()
 
-    def _list(self) -> Iterator[tuple[str, Member, Callable[[], bytes]]]:
+    def _list(self) -> Iterator[tuple[str, Member, Callable[[int], bytes]]]:
         archive = tarfile.TarFile(
             fileobj=cast("IO[bytes]", self._stream),
             tarinfo=_Info,
@@ -98,14 +96,13 @@ class TarFile:
             last = info.offset
             if not info.isdir():
                 member = Member(info.offset_data, info.size, _fault(info))
-                yield info.name.removeprefix("./"), member, partial(self._head, member)
+                yield info.name.removeprefix("./"), member, partial(self._first, member)
 
-    def _head(self, member: Member) -> bytes:
+    def _first(self, member: Member, most: int) -> bytes:
         if member.fault:
             return b""
         with _damage():  # for this runs in the caller, not in `members`
-            self._stream.seek(member.start)
-            return self._stream.read(min(HEAD_BYTES, member.size))
+            return self._stream.data(member.start, min(most, member.size))
 
     def _check_end(self) -> None:
         """Raise DamagedTar unless the listing stopped at the end: `tarfile` stops at damage too."""
@@ -192,6 +189,12 @@ class _Stream:
             if fault := fault_of(self.last):
                 raise DamagedTar(fault)
         return self.last
+
+    def data(self, position: int, size: int) -> bytes:
+        """Return bytes that belong to no header."""
+        self._check(position + size)
+        self._file.seek(position)
+        return self._file.read(size)
 
     def seek(self, position: int) -> int:
         self._check(position)

@@ -5,10 +5,12 @@ import zipfile
 from functools import partial
 from pathlib import Path
 
-from engine.images.formats import HEAD_BYTES
-from engine.sources.archive import check_count, check_path, damaged, one_line, unreadable
-from engine.sources.base import Sample, Source, Unreadable, within_limit
-from engine.sources.layout import is_sample, with_labels
+from cache.rows import Stat
+from engine.sources.archive import check_path, one_line
+from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions, Unreadable, within_limit
+from engine.sources.contents import contents
+from engine.sources.layout import REPLACED
+from engine.sources.zip_directory import ZipDirectory
 
 _UNIX = 3  # APPNOTE 4.4.2: who made it; then the attributes hold a mode
 _ENCRYPTED = 0x1  # APPNOTE 4.4.4, general purpose bit 0
@@ -23,31 +25,25 @@ class ZipSource(Source):
     """A zip archive; `zipfile` lets several threads read at once.
 
     Of members with one name the last counts, as if the archive had been unpacked; the others are
-    among `ignored`. Raises Failure for an archive that is damaged or too long.
+    among `ignored`. Raises Failure for an archive that is damaged, too long or a bomb.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
+        self._directory = ZipDirectory(path)
         try:
-            self._archive = zipfile.ZipFile(path)
-        except OSError as error:
-            raise unreadable(path, error) from error
-        except Exception as error:  # the directory's damage can show as almost any
-            raise damaged(path, one_line(error)) from error
-        try:
-            files = [info for info in self._archive.infolist() if not _is_folder(info)]
-            check_count(path, len(files))
-            # Some Windows programs write `\\`; on Windows `zipfile` itself takes it for `/`.
-            self._members = {info.filename.replace("\\", "/"): info for info in files}
-            members = self._members.items()
-            names = [name for name, info in members if is_sample(name, partial(self._head, info))]
+            self._members = dict(self._directory.members)
+            files = contents((name, partial(self._first, i)) for name, i in self._members.items())
+            if replaced := len(self._directory.members) - len(self._members):
+                files.ignored_kinds[REPLACED] = replaced
+            guess = self._directory.guess
+            super().__init__(path, files.listing(options, [guess] if guess else []))
         except BaseException:
-            self._archive.close()
+            self._directory.close()
             raise
-        super().__init__(path, with_labels(names), len(files) - len(names))
 
-    def _head(self, member: zipfile.ZipInfo) -> bytes:
+    def _first(self, member: zipfile.ZipInfo, most: int) -> bytes:
         try:
-            return self._read(member, HEAD_BYTES)
+            return self._read(member, most)
         except Unreadable:
             return b""
 
@@ -61,7 +57,7 @@ class ZipSource(Source):
             raise Unreadable("cut short in the archive")
         return data
 
-    def _read(self, member: zipfile.ZipInfo, first: int) -> bytes:
+    def _read(self, member: zipfile.ZipInfo, most: int) -> bytes:
         if member.flag_bits & _ENCRYPTED:
             raise Unreadable("encrypted; unpack the archive with its password")
         if member.compress_type not in _METHODS:
@@ -70,17 +66,18 @@ class ZipSource(Source):
         if member.create_system == _UNIX and kind not in (0, stat.S_IFREG):
             raise Unreadable("a link or a device, not a file")
         try:
-            with self._archive.open(member) as file:
-                return file.read(first)
+            with self._directory.archive.open(member) as file:
+                return file.read(most)
         except MemoryError:
             raise Unreadable("too large for the memory there is") from None
         except Exception as error:  # zlib, lzma, struct, BadZipFile, ...: what damage can cause
             raise Unreadable(f"damaged in the archive: {one_line(error)}") from error
 
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return the archive's stat, see Source."""
+        del sample
+        return self._directory.stat
+
     def close(self) -> None:
         """Close the archive."""
-        self._archive.close()
-
-
-def _is_folder(member: zipfile.ZipInfo) -> bool:
-    return member.filename.endswith(("/", "\\"))
+        self._directory.close()

@@ -213,9 +213,9 @@ def test_a_file_that_changes_meanwhile_has_the_feature_of_its_digest(run, pictur
     read, swapped = folder.read_file, []
     path = pictures / "spots" / "0.jpg"
 
-    def swapping(file, first=-1):
-        data = read(file, first)
-        if file == path and first < 0 and not swapped:
+    def swapping(file):
+        data = read(file)
+        if file == path and not swapped:
             swapped.append(1)
             path.write_bytes((pictures / "stripes" / "0.jpg").read_bytes())
         return data

@@ -16,7 +16,7 @@ from engine.runner import threads as pipeline
 from engine.runner.step import NOT_FINITE
 from engine.runner.survey import Selection, Survey
 from engine.runner.threads import Target, run_pass
-from engine.sources.base import Sample, Source, Unreadable
+from engine.sources.base import Listing, Sample, Source, Unreadable
 from engine.sources.load import Loader
 
 SIZE = (4, 4)
@@ -43,7 +43,7 @@ class Numbers(Source):
         self.readers = set()
         self.order = []
         samples = [Sample(f"c/{place}/{number}", "c") for place, number in enumerate(numbers)]
-        super().__init__(location, samples, 0)
+        super().__init__(location, Listing(samples))
 
     def read(self, sample):
         self.readers.add(threading.get_ident())
@@ -81,7 +81,7 @@ def space(tmp_path):
 
 @pytest.fixture(autouse=True)
 def decode_numbers(monkeypatch):
-    from engine.images.decode import Rejected
+    from engine.images.decode import Decoded, Rejected
     from engine.sources import load as loading
 
     def decode(data, size, _):
@@ -90,9 +90,9 @@ def decode_numbers(monkeypatch):
             raise Rejected("too large")
         pixels = np.empty((*size, 3), np.uint8)
         pixels[:] = list(number.to_bytes(3, "big"))
-        return pixels
+        return Decoded(pixels, "")
 
-    monkeypatch.setattr(loading, "decode", decode)
+    monkeypatch.setattr(loading, "decode_with_remark", decode)
 
 
 def surveyed(source):
@@ -169,14 +169,14 @@ def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size,
     from engine.sources import load as loading
 
     steps = Steps()
-    decode = loading.decode
+    decode = loading.decode_with_remark
 
     def counted(*arguments):
         pixels = decode(*arguments)
         steps.add(1)
         return pixels
 
-    monkeypatch.setattr(loading, "decode", counted)
+    monkeypatch.setattr(loading, "decode_with_remark", counted)
     monkeypatch.setattr(pipeline, "_AHEAD", least)
     # A backbone that is slower than the decoding, so that whatever can pile up does.
     backbone = Sums(steps, wait=0.002)

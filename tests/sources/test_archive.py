@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from source_samples import JPEG, failure, picture, reasons, tarred, zipped
 
 from cache.failures import Failure
-from engine.sources import archive, base
+from engine.sources import base, tar, zip_directory
 from engine.sources.open import open_source
 
 
@@ -98,7 +98,8 @@ def test_threads_read_at_once(pack):
 
 
 def test_too_many_members(pack, monkeypatch):
-    monkeypatch.setattr(archive, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(tar, "MAX_MEMBERS", 2)
+    monkeypatch.setattr(zip_directory, "MAX_ZIP_MEMBERS", 2)
     assert "over 2 files" in failure(pack(("a/1.jpg", b""), ("a/2.jpg", b""), ("a/3.jpg", b"")))
 
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.images.formats import has_image_name, image_format
-from engine.sources.layout import is_sample, with_labels
+from engine.sources.base import BY_ITSELF
+from engine.sources.layout import ignored_kind, listing
 
 JPEG = b"\xff\xd8\xff\xe0"
 
@@ -32,7 +33,7 @@ JPEG = b"\xff\xd8\xff\xe0"
     ],
 )
 def test_classes(names, labels):
-    samples = with_labels(names)
+    samples = listing(sorted(names), BY_ITSELF).samples
     assert [s.path for s in samples] == sorted(names)
     assert [s.label for s in samples] == labels
 
@@ -60,14 +61,14 @@ def test_classes(names, labels):
     ],
 )
 def test_samples(name, head, expected):
-    assert is_sample(name, lambda: head) is expected
+    assert (ignored_kind(name, lambda: head) is None) is expected
 
 
 def test_content_is_not_read_where_the_name_tells():
     def head():
         raise AssertionError
 
-    assert is_sample("a/1.png", head)
+    assert ignored_kind("a/1.png", head) is None
 
 
 @pytest.mark.parametrize(
@@ -92,15 +93,16 @@ def test_formats(head, form):
 @FUZZ
 @given(st.lists(st.text(st.sampled_from("ab./\\:é\n"), max_size=12), unique=True))
 def test_any_names_have_a_class_of_their_own_folders(names):
-    samples = with_labels(names)
+    samples = listing(sorted(names), BY_ITSELF).samples
     assert [s.path for s in samples] == sorted(names)
     for sample in samples:
-        assert sample.label is None or sample.label in sample.path.split("/")[:-1]
-        assert sample.label not in ("", ".", "..")
+        folders = [folder.strip() for folder in sample.path.split("/")[:-1]]
+        assert sample.label is None or sample.label in folders
+        assert sample.label != ""
 
 
 @FUZZ
 @given(st.text(max_size=9), st.binary(max_size=80))
 def test_any_name_and_content_can_be_told(name, head):
     assert has_image_name(name) in (True, False)
-    assert isinstance(is_sample(name, lambda: head), bool)
+    assert isinstance(ignored_kind(name, lambda: head), str | None)

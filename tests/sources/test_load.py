@@ -1,15 +1,98 @@
-"""engine.sources.load: what is logged while samples are loaded."""
+"""engine.sources.load: what is in memory at a time, in bytes; what is logged and not read."""
 
 import io
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from engine.images.decode import Decoded
+from engine.sources import load
+from engine.sources.base import Listing, Sample, Source
 from engine.sources.load import Loader, none_cached
 from engine.sources.open import open_source
+
+MEMBER = 1000
+
+
+class Heap:
+    """Counts bytes that were read and not yet let go, and how many there were at most."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def add(self, count):
+        with self.lock:
+            self.now += count
+            self.most = max(self.most, self.now)
+
+
+class Members(Source):
+    """Members of MEMBER bytes each."""
+
+    sequential = True
+
+    def __init__(self, count, heap):
+        self.heap = heap
+        super().__init__(Path(), Listing([Sample(f"{n}.jpg", None) for n in range(count)]))
+
+    def read(self, sample):
+        self.heap.add(MEMBER)
+        return sample.path.encode().ljust(MEMBER)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def heap(monkeypatch):
+    heap = Heap()
+
+    def decode(data, size, _):
+        heap.add(-len(data))
+        return Decoded(np.zeros((*size, 3), np.uint8), "")
+
+    monkeypatch.setattr(load, "decode_with_remark", decode)
+    return heap
+
+
+def test_what_is_read_ahead_has_a_budget_in_bytes(heap, monkeypatch):
+    monkeypatch.setattr(load, "READ_AHEAD_BYTES", 5 * MEMBER)
+    source = Members(200, heap)
+    with ThreadPoolExecutor(1) as pool:
+        gate = threading.Event()
+        pool.submit(gate.wait)
+        threading.Timer(0.2, gate.set).start()
+        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        loaded = list(loader.load(source.samples, pool, 128, threading.Event()))
+    assert [item.sample for item in loaded] == source.samples
+    assert heap.most <= 5 * MEMBER
+
+
+def test_one_member_larger_than_the_budget_is_read_all_the_same(heap, monkeypatch):
+    monkeypatch.setattr(load, "READ_AHEAD_BYTES", MEMBER // 2)
+    source = Members(9, heap)
+    with ThreadPoolExecutor(2) as pool:
+        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        assert len(list(loader.load(source.samples, pool, 128, threading.Event()))) == 9
+    assert heap.most == MEMBER
+
+
+def test_large_pixels_are_fewer_ahead(heap, monkeypatch):
+    monkeypatch.setattr(load, "PIXEL_BYTES", 3 * 3 * 100 * 100)
+    source = Members(50, heap)
+    begun = []
+    read = source.read
+    monkeypatch.setattr(source, "read", lambda sample: begun.append(sample) or read(sample))
+    with ThreadPoolExecutor(2) as pool:
+        loader = Loader(source, none_cached, (100, 100), "bilinear")
+        for place, _ in enumerate(loader.load(source.samples, pool, 128, threading.Event())):
+            assert len(begun) <= place + 3
 
 
 def test_a_remark_is_logged_once(tmp_path, caplog):

@@ -54,7 +54,15 @@ def test_the_seed_decides():
 
 def test_the_same_sample_on_every_platform():
     chosen = select(of(a=20, b=20), fraction=None, limit_per_class=3, seed=0)
-    assert [s.path for s in chosen] == ["a/1", "a/9", "a/19", "b/9", "b/11", "b/15"]
+    assert [s.path for s in chosen] == ["a/1", "a/9", "a/17", "b/5", "b/17", "b/19"]
+
+
+def test_the_order_of_the_source_does_not_choose():
+    samples = of(a=30, b=30)
+    backwards = samples[::-1]
+    chosen = select(samples, fraction=None, limit_per_class=4, seed=1)
+    assert set(select(backwards, fraction=None, limit_per_class=4, seed=1)) == set(chosen)
+    assert interleave(backwards, 1) == interleave(samples, 1)
 
 
 def test_one_path_twice_counts_twice():

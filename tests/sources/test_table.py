@@ -44,8 +44,8 @@ def test_one_csv_row_twice_is_two_samples(tmp_path):
     ("text", "words"),
     [
         ("", "first line path,label; it has none"),
-        ("a.jpg,cat\n", "it has a.jpg,cat"),
-        ("path;label\na.jpg;cat\n", "it has path;label"),
+        ("a,cat\n", "it has a,cat"),
+        ("name;label\na.jpg;cat\n", "it has name,label"),
         ("path,label,label\n", "first line"),
         ("path,label\n", "holds no images"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3"),
@@ -61,9 +61,8 @@ def test_csv_failures_name_the_line(tmp_path, text, words):
     assert words in failure(table(tmp_path, text))
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_csv_in_another_encoding(tmp_path, encoding):
-    assert "UTF-8" in failure(table(tmp_path, "path,label\nä.jpg,cat\n", encoding))
+def test_csv_in_another_encoding(tmp_path):
+    assert "UTF-8" in failure(table(tmp_path, "path,label\nä.jpg,cat\n", "latin-1"))
 
 
 def test_a_csv_path_of_a_folder(tmp_path):

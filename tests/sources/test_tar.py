@@ -6,7 +6,7 @@ import tarfile
 import pytest
 from source_samples import JPEG, failure, info, reasons, tarred
 
-from engine.sources import tar_members
+from engine.sources import archive
 from engine.sources.open import open_source
 
 
@@ -114,7 +114,7 @@ def test_a_chain_of_headers_in_tar(tmp_path):
 
 
 def test_a_tar_bomb_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(tar_members, "SMALL_BYTES", 2**20)
+    monkeypatch.setattr(archive, "SMALL_BYTES", 2**20)
     size = 2**25
     path = tmp_path / "a.tar.gz"
     with gzip.open(path, "wb") as file:

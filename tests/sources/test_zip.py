@@ -2,10 +2,12 @@
 
 import struct
 import zipfile
+import zlib
 
 import pytest
-from source_samples import JPEG, failure, picture, reasons, zipped
+from source_samples import JPEG, failure, picture, reasons, zipped, zipped_in
 
+from engine.sources import archive, zip_directory
 from engine.sources.open import open_source
 
 
@@ -100,3 +102,75 @@ def test_names_that_are_not_utf8_in_zip(tmp_path):
 
 def test_an_empty_zip_holds_no_images(tmp_path):
     assert "holds no images" in failure(zipped(tmp_path / "a.zip"))
+
+
+def test_a_list_of_files_that_is_too_long_is_refused(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "a.zip", *((f"a/{n}.jpg", JPEG) for n in range(40)))
+    monkeypatch.setattr(zip_directory, "MAX_DIRECTORY_BYTES", 1000)
+    assert "list of files has over" in failure(path)
+
+
+def test_a_zip_of_files_that_overlap_is_refused(tmp_path):
+    """One file listed under many names, as in 42 kB that become 4.5 PB."""
+    path = zipped(tmp_path / "a.zip", ("a/0.jpg", picture(1) * 100), ("a/1.jpg", JPEG * 100))
+    data = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        first, second = archive.infolist()
+    # Both records lead to the first file: to be refused for what is read twice.
+    record = data.index(b"PK\1\2", data.index(b"PK\1\2") + 1)
+    assert second.header_offset == int.from_bytes(data[record + 42 : record + 46], "little")
+    end = data.rindex(b"PK\5\6")
+    start = int.from_bytes(data[end + 16 : end + 20], "little")
+    kept, records = data[: second.header_offset], bytearray(data[start:end])
+    at = record - start
+    records[at + 42 : at + 46] = first.header_offset.to_bytes(4, "little")
+    tail = bytearray(data[end:])
+    tail[16:20] = len(kept).to_bytes(4, "little")
+    path.write_bytes(kept + bytes(records) + bytes(tail))
+    assert "overlap" in failure(path)
+
+
+def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "SMALL_BYTES", 2**20)
+    members = ((f"a/{n}.jpg", bytes(2**20)) for n in range(8))
+    path = zipped(tmp_path / "a.zip", *members, method=zipfile.ZIP_DEFLATED)
+    assert "more than 100-fold" in failure(path)
+
+
+def test_a_member_that_claims_to_be_too_large_costs_itself_alone(tmp_path):
+    path = zipped(tmp_path / "a.zip", ("a/1.jpg", JPEG), ("a/2.jpg", JPEG))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"PK\1\2")
+    data[at + 24 : at + 28] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(data)
+    with open_source(path) as source:
+        assert reasons(source) == {"a/1.jpg": "larger than 256 MiB", "a/2.jpg": JPEG}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp850", "cp1252", "cp437", "cp866", "cp932", "gbk"])
+def test_names_in_an_encoding_that_is_not_named(tmp_path, encoding):
+    names = {
+        "cp866": ["Кошки/белая.jpg", "Собаки/чёрная.jpg"],
+        "cp932": ["ねこ/しろいねこ.jpg", "いぬ/表.jpg"],
+        "gbk": ["白色的猫/照片一.jpg", "黑色的狗/照片二.jpg"],
+    }.get(encoding, ["Chats à longs poils/Grégoire.jpg", "Füchse/über.jpg"])
+    path = zipped_in(encoding, tmp_path / "a.zip", *((name, JPEG) for name in names))
+    with open_source(path) as source:
+        assert [sample.path for sample in source.samples] == sorted(names)
+        assert set(reasons(source).values()) == {JPEG}
+        if encoding == "utf-8":
+            assert source.guesses == ()
+        elif encoding != "cp437":  # the same letters as in cp850
+            assert encoding in source.guesses[0]
+
+
+def test_a_name_in_unicode_beside_the_old_one_counts(tmp_path):
+    """Info-ZIP's extra field: the name once more, in UTF-8, with a checksum of the old one."""
+    member = zipfile.ZipInfo("cat/?.jpg")
+    name = "cat/猫.jpg".encode()
+    body = b"\1" + zlib.crc32(b"cat/?.jpg").to_bytes(4, "little") + name
+    member.extra = (0x7075).to_bytes(2, "little") + len(body).to_bytes(2, "little") + body
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(member, JPEG)
+    with open_source(tmp_path / "a.zip") as source:
+        assert reasons(source) == {"cat/猫.jpg": JPEG}
