@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.heads.softmax import log_softmax, losses, residuals
+from engine.heads.standardised import Standardised
 
 # Pairs of steps and gradient changes that the curvature is estimated from (Nocedal & Wright,
 # Numerical Optimization, 2nd ed., 2006, section 7.2, advise 3 to 20).
@@ -48,7 +49,7 @@ class Optimum:
 
 
 def optima(
-    features: np.ndarray,
+    features: Standardised,
     labels: np.ndarray,
     classes: int,
     strengths: Sequence[float],
@@ -56,7 +57,7 @@ def optima(
 ) -> Iterator[Optimum]:
     """Yield the optimum of one strength after another, each solved from the one before.
 
-    features: float32 (N, D), standardised. labels: int64 (N,), each class at least once.
+    features: N of D floats. labels: int64 (N,), each class at least once.
     strengths: l2, descending. The arrays of an optimum are overwritten by the next.
     """
     state = _State(features, labels, classes)
@@ -67,10 +68,10 @@ def optima(
 class _State:
     """Parameters, logits and curvature, kept from one strength to the next. One thread's."""
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, classes: int) -> None:
+    def __init__(self, features: Standardised, labels: np.ndarray, classes: int) -> None:
         self._features, self._labels = features, labels
         # One matrix: the weights, and the biases as its last row.
-        self._theta = np.zeros((features.shape[1] + 1, classes))
+        self._theta = np.zeros((features.dimension + 1, classes))
         self._theta[-1] = np.log(np.bincount(labels, minlength=classes) / len(labels))
         self._logits = np.tile(self._theta[-1], (len(labels), 1))
         self._logs = log_softmax(self._logits)
@@ -104,7 +105,7 @@ class _State:
 
         The classes' columns sum to zero: the last one need not be multiplied.
         """
-        first = np.asarray(_product(self._features, direction[:-1, :-1]), np.float64)
+        first = self._features.times(direction[:-1, :-1])
         return np.asarray(np.column_stack([first, -first.sum(axis=1)]) + direction[-1])
 
     def _loss(self, logs: np.ndarray) -> float:
@@ -113,7 +114,7 @@ class _State:
     def _loss_gradient(self) -> np.ndarray:
         """Return the gradient of the mean loss, without the penalty: float32 (D + 1, C)."""
         slopes = residuals(self._logs, self._labels)
-        first = _product(self._features.T, slopes[:, :-1].astype(np.float32))
+        first = self._features.transposed_times(slopes[:, :-1].astype(np.float32))
         weights = np.column_stack([first, -first.sum(axis=1)])
         return np.vstack([weights, slopes.sum(axis=0)]).astype(np.float32)
 
@@ -192,14 +193,3 @@ def _weights_only(parameters: np.ndarray) -> np.ndarray:
     copy = parameters.astype(np.float32)
     copy[-1] = 0
     return copy
-
-
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return left @ right, by the matrix-vector product where right has one column.
-
-    OpenBLAS takes a third of the time for it.
-    """
-    if right.shape[1] == 1:
-        right = np.ascontiguousarray(right[:, 0])
-        return np.asarray(left @ right)[:, None]
-    return np.asarray(left @ np.ascontiguousarray(right))

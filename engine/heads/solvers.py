@@ -47,8 +47,7 @@ def load_sides(sides: Sequence[StoredRows], options: SolverOptions) -> Sequence[
     if options.solver == "adam" and size > options.memory:
         return sides
     if options.solver == "lbfgs":
-        # The features, and a standardised copy of those for training and validation.
-        _check_memory(2 * size)
+        _check_memory(size)
     return [rows.load() for rows in sides]
 
 

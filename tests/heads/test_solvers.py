@@ -15,6 +15,7 @@ from engine.heads.l2_path import STRENGTHS, fit_regularised
 from engine.heads.lbfgs import optima
 from engine.heads.rows import LoadedRows, StoredRows
 from engine.heads.softmax import log_softmax, losses
+from engine.heads.standardised import Standardised
 
 
 def problem(count=300, dimension=40, classes=2, seed=0, noise=1.0):
@@ -32,8 +33,14 @@ def solve(features, labels, classes, strengths, tolerance=1e-8):
     """Return copies of the solutions: (weights, biases, solution) for each strength."""
     return [
         (optimum.weights.copy(), optimum.biases.copy(), optimum)
-        for optimum in optima(features, labels, classes, strengths, tolerance)
+        for optimum in optima(plain(features), labels, classes, strengths, tolerance)
     ]
+
+
+def plain(features):
+    """Return features as they are in the solver's form: centre 0, scale 1."""
+    ones = np.ones(features.shape[1], np.float32)
+    return Standardised(features, (0 * ones, ones))
 
 
 def objective_of(weights, optimum):
