@@ -4,6 +4,7 @@ python -m benchmarks.backbones
 """
 
 import argparse
+import json
 import sys
 import tempfile
 from functools import partial
@@ -19,6 +20,7 @@ from benchmarks.measuring.record import table
 from benchmarks.product import export_int8, make_quick
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
+from engine.backbones.model import write_description
 from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
 from engine.backbones.store import exported_model
 
@@ -130,7 +132,7 @@ def _models(
             except Failure as failure:
                 console.warn(f"{precision} is left out: {failure}")
                 continue
-            (folder / "model.json").write_text(done.output, encoding="utf-8")
+            write_description(folder / "model.json", json.loads(done.output))
         models[precision] = model
     return models
 

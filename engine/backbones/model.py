@@ -1,13 +1,17 @@
 """What an exported backbone says about itself, and what identifies its features."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure
+from cache.files import Damaged
+from cache.record import read_record, write_record
 from engine.graphs.model_file import Digests
+
+# What a model's record says that it is one of.
+_RECORD = "model"
 
 # Key of the JSON that an exported model carries in its metadata.
 METADATA_KEY = "onceover"
@@ -69,12 +73,20 @@ def feature_space(
 
 
 def read_description(path: Path, model: Path) -> ModelFile:
-    """Read the record of a model, the JSON that its export printed; Failure if it is damaged."""
+    """Read the record of a model; Failure if it is not what `write_description` wrote.
+
+    It is sealed: one that says another preprocessing than the graph has would name a true space.
+    """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_record(path, _RECORD)["model"]
         names = [field.name for field in fields(ModelDescription)]
         known = {name: record[name] for name in names if name in record}
         digests = Digests(record["sha256"], record.get("data_sha256"))
         return ModelFile(model, digests, ModelDescription(**known))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, Damaged, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
+
+
+def write_description(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a model, the JSON that its export printed, with a checksum."""
+    write_record(path, _RECORD, {"model": record})

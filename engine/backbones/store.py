@@ -8,19 +8,21 @@ import os
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
 
+from cache.failures import Failure
 from cache.files import file_sha256
-from engine.backbones.model import ModelFile, read_description
+from engine.backbones.model import ModelFile, read_description, write_description
 from engine.backbones.request import BackboneRequest
 from engine.process.child import run_in_child
 
 _log = logging.getLogger(__name__)
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
-_EXPORTER = 3
+_EXPORTER = 4
 
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"
@@ -49,14 +51,12 @@ def exported_model(request: BackboneRequest) -> ModelFile:
         first = "Keras downloads its weights, then " if request.weights == "imagenet" else ""
         name = Path(request.backbone).name
         _log.info("%s%s is exported to ONNX, once, to %s", first, name, folder)
-        store.mkdir(parents=True, exist_ok=True)
-        _remove_stale(store)
-        with tempfile.TemporaryDirectory(prefix=_NEW, dir=store) as scratch:
-            made = Path(scratch) / "made"
+        with _scratch(store) as scratch:
+            made = scratch / "made"
             made.mkdir()
             arguments = [*request.options(), "--out", str(made / "model.onnx")]
             record = run_in_child("engine.exporters", arguments, "the export")
-            (made / "model.json").write_bytes(record)
+            write_description(made / "model.json", json.loads(record))
             # The folder appears with all that is in it, or not at all.
             try:
                 made.rename(folder)
@@ -65,6 +65,22 @@ def exported_model(request: BackboneRequest) -> ModelFile:
                     raise
                 # Another process was first.
     return read_description(folder / "model.json", folder / "model.onnx")
+
+
+@contextlib.contextmanager
+def _scratch(store: Path) -> Iterator[Path]:
+    """Give a folder in the store for an export under way; Failure if none can be made."""
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        _remove_stale(store)
+        scratch = tempfile.TemporaryDirectory(prefix=_NEW, dir=store)
+    except OSError as error:
+        raise Failure(
+            f"exported models cannot be kept in {store} ({error.strerror or error}); "
+            "name another folder in the environment variable ONCEOVER_MODELS"
+        ) from error
+    with scratch as name:
+        yield Path(name)
 
 
 def _remove_stale(store: Path) -> None:

@@ -1,5 +1,6 @@
 """ONNX Runtime sessions that run on the caller's thread alone, and runs of them on all cores."""
 
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from engine.process.quota import core_quota
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -23,10 +26,16 @@ _FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return how many cores this process may use: by its affinity, and by a container's quota.
+
+    Part of a core counts as one.
+    """
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    quota = core_quota()
+    return cores if quota >= cores else max(1, math.ceil(quota))
 
 
 def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.InferenceSession":

@@ -80,6 +80,28 @@ def test_a_damaged_record_is_refused_with_what_to_do(request_tiny, record):
         exported_model(request_tiny)
 
 
+@pytest.mark.usefixtures("store")
+def test_an_edited_record_is_refused(request_tiny):
+    """Another preprocessing would put its features into a space that is named by that one."""
+    path = exported_model(request_tiny).path.with_name("model.json")
+    data = path.read_bytes()
+    edited = data.replace(b'"preprocessing": "tf"', b'"preprocessing": "no"')
+    assert edited != data
+    path.write_bytes(edited)
+    with pytest.raises(Failure, match=r"model\.json is damaged; delete its folder and run again"):
+        exported_model(request_tiny)
+    path.write_bytes(json.dumps(json.loads(data)["model"]).encode())  # as it once was, unsealed
+    with pytest.raises(Failure, match=r"model\.json is damaged"):
+        exported_model(request_tiny)
+
+
+def test_a_store_that_cannot_be_written_is_named(request_tiny, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "file" / "models"))
+    with pytest.raises(Failure, match=r"cannot be kept in .*models \(.*name .* ONCEOVER_MODELS"):
+        exported_model(request_tiny)
+
+
 @pytest.mark.slow
 def test_two_exports_at_once_leave_one_model(store, request_tiny, monkeypatch):
     both = threading.Barrier(2)
@@ -298,7 +320,7 @@ def test_the_request_of_a_file_says_no_weights(tiny_backbone):
 @pytest.mark.usefixtures("store")
 def test_the_record_holds_the_description_and_its_hash(request_tiny):
     model = exported_model(request_tiny)
-    record = json.loads(model.path.with_name("model.json").read_text())
+    record = json.loads(model.path.with_name("model.json").read_text())["model"]
     assert (record["sha256"], record["data_sha256"]) == (model.digests.model, model.digests.data)
     assert record["backbone"] == "onnx"
     assert (record["height"], record["width"], record["features"]) == (32, 32, 24)

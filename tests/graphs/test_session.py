@@ -64,5 +64,10 @@ def test_outputs_come_batch_by_batch_in_order(serialised):
     assert sizes == [BATCH_SIZE] * (11 // BATCH_SIZE) + [11 % BATCH_SIZE]
 
 
-def test_there_is_a_core():
-    assert available_cores() >= 1
+@pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.0, 1), (1.5, 2), (64.0, None)])
+def test_a_quota_bounds_the_cores_and_there_is_always_one(monkeypatch, quota, cores):
+    monkeypatch.setattr(engine.graphs.session, "core_quota", lambda: float("inf"))
+    every = available_cores()
+    assert every >= 1
+    monkeypatch.setattr(engine.graphs.session, "core_quota", lambda: quota)
+    assert available_cores() == min(every, cores or every)
