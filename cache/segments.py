@@ -144,9 +144,13 @@ class DatasetWriter:
     each have one for the same dataset, and the last to finish is the one that counts.
     """
 
-    def __init__(self, segments: Segments) -> None:
-        """Begin a run: an empty segment tells `gc` that features may be wanted."""
-        self._segments = segments
+    def __init__(self, segments: Segments, *, adds: bool = False) -> None:
+        """Begin a run: an empty segment tells `gc` that features may be wanted.
+
+        adds: whether the rows of earlier runs stay, but for those of the same paths. One process
+            at a time may add to a dataset.
+        """
+        self._segments, self._adds = segments, adds
         self._rows = RowColumns()
         self.append([])
 
@@ -157,7 +161,10 @@ class DatasetWriter:
         self._rows.extend(added)
 
     def finish(self) -> None:
-        """Replace the dataset's rows by this run's."""
+        """Replace the dataset's rows by this run's, or by those in force with them."""
+        if self._adds:
+            self._rows = RowColumns()
+            self._rows.extend(self._segments.rows())
         older = list(self._segments.folder.glob(f"[0-9]*{SUFFIX}"))
         whole = self._whole() or self._segments.write(self._rows, _WHOLE)
         for path in older:

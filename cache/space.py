@@ -214,6 +214,6 @@ class Space:
         """Return which files of a dataset hold the bytes of their rows' digests still."""
         return segments_of(self.path, name).known_files()
 
-    def write_dataset(self, name: str) -> DatasetWriter:
-        """Begin to write the rows of a dataset."""
-        return DatasetWriter(make_segments(self.path, name))
+    def write_dataset(self, name: str, *, adds: bool = False) -> DatasetWriter:
+        """Begin to write the rows of a dataset. adds: to those that it has, see DatasetWriter."""
+        return DatasetWriter(make_segments(self.path, name), adds=adds)

@@ -11,20 +11,22 @@ Each file says its format and version, and finds any changed bit of itself: JSON
 (`cache.record`), HDF5 files are named by their SHA-256. No folder is a link.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure
 from cache.files import TEMPORARY, Damaged, refuse_links
+from cache.lock import file_lock
 from cache.record import read_record, write_record
 from cache.segments import DatasetWriter
 from cache.space import Space, space_id
 
 __all__ = ["DatasetWriter", "FeatureCache", "Space", "space_id"]
 
-_OWN = {"cache.json", "spaces", "heads", ".maintenance"}
+_OWN = {"cache.json", "spaces", "heads", "locks", ".maintenance"}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ class FeatureCache:
             raise Damaged(f"{damage}; the next extraction into {path} writes it anew") from damage
         refuse_links(cache.path / "spaces", cache.path / "heads")
         return cache
+
+    @contextmanager
+    def computing(self, key: str) -> Iterator[None]:
+        """Hold a lock while features are computed, so that no other process computes the same.
+
+        For work on few images, of which two processes may want the same at once: the second
+        waits, and looks them up again. An extraction takes none.
+
+        key: what names the features: hexadecimal digits.
+        """
+        folder = self.path / "locks"
+        refuse_links(folder)
+        folder.mkdir(exist_ok=True)
+        with file_lock(folder / f"{key}.lock", wait=True):
+            yield
 
     def spaces(self) -> list[Space]:
         """Return all feature spaces, by id."""

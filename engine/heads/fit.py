@@ -3,6 +3,7 @@
 import logging
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,19 @@ class Fit:
     def scores(self, side: str) -> Scores:
         """Return the scores of one of SIDES."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[side]
+
+    def save(self, folder: str | Path) -> Path:
+        """Write `head.npz` and `metrics.json` into a folder, which is made; return it.
+
+        Raises:
+            Failure: `folder` is a file, or a head of other choices is in it.
+            OSError: something could not be written.
+        """
+        from engine.heads.files import write_head  # which builds on this module
+
+        path = Path(folder).expanduser()
+        write_head(self, path)
+        return path
 
     def payload(self) -> dict[str, Any]:
         """Return the JSON object of `--json`, but for where the head was written."""

@@ -13,6 +13,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF")
 HEAD_BYTES = 64
 
 _SIGNATURES = (
+    (b"onceover pixels 1 ", "PIXELS"),  # pixels from memory, see engine.images.raw
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),

@@ -30,6 +30,7 @@ from engine.images.limits import (
     check_size,
 )
 from engine.images.metadata import read_jpeg, read_orientation, swaps_sides
+from engine.images.raw import raw_size, read_raw
 from engine.images.tiff import read_tiff
 
 
@@ -51,7 +52,7 @@ class Picture:
 def load_picture(data: bytes, form: str, size: tuple[int, int]) -> Picture:
     """Load an encoded image.
 
-    form: one of `engine.images.formats.FORMATS`.
+    form: what `engine.images.formats.image_format` says of it.
     size: (height, width) that it will be resized to.
 
     Raises:
@@ -127,6 +128,12 @@ def _load_tiff(data: bytes) -> Picture:
     return Picture(image, tiff.orientation, tiff.bits, tiff.min_is_white)
 
 
+def _load_pixels(data: bytes) -> Picture:
+    height, width = raw_size(data)
+    check_size((width, height), MAX_PIXELS)
+    return Picture(read_raw(data))
+
+
 _LOADERS: Mapping[str, Callable[[bytes], Picture]] = MappingProxyType(
     {
         "PNG": _load_png,
@@ -135,6 +142,7 @@ _LOADERS: Mapping[str, Callable[[bytes], Picture]] = MappingProxyType(
         "WEBP": _load_webp,
         "TIFF": _load_tiff,
         "AVIF": _load_avif,
+        "PIXELS": _load_pixels,
     }
 )
 

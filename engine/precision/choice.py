@@ -60,40 +60,62 @@ def choose_precision(asked: str, model: ModelFile, cache: FeatureCache, images: 
         Failure: there are too few images to calibrate on, or the cache's int8 model is of no use.
         UsageFailure: fp32 was asked of a file that is int8.
     """
+    settled = settled_choice(asked, model, cache, images.identity, len(images.samples))
+    return settled or _measured(asked, model, cache, images)
+
+
+def settled_choice(
+    asked: str,
+    model: ModelFile,
+    cache: FeatureCache,
+    identity: Mapping[str, Any],
+    images: int | None = None,
+) -> Choice | None:
+    """Return the choice that needs no measurement, as one that the cache has made before.
+
+    identity: of the decoded images, as `feature_space` takes it. images: how many there are; None
+    to hear None where the choice hangs on that.
+
+    Raises: as `choose_precision`.
+    """
     if asked == "fp32" and model.description.precision == "int8":
         raise UsageFailure("the backbone's file is int8; give its fp32 file, or another precision")
-    description = feature_space(model.description, **images.identity)
+    description = feature_space(model.description, **identity)
     fp32 = int8 = None
     # Where nothing is to choose, the other spaces need not even be sound.
     if asked != "fp32" and model.description.precision != "int8":
         fp32 = next((space for space in cache.spaces() if space.description == description), None)
         int8 = _fullest(list(int8_spaces(cache, description)))
-    way, reason = _way(asked, model, (fp32, int8), len(images.samples))
+    way, reason = _way(asked, model, (fp32, int8), images)
+    if way == _MEASURED:
+        return None
     if way == _CACHED and int8 is not None:
         return Choice(int8_model(int8), int8, _noted(int8, "parity", "summary") or reason)
     if way == _CONTINUED and fp32 is not None:
         return Choice(model, fp32, _noted(fp32, _NOTE, "reason") or reason)
-    if way == _MEASURED:
-        return _measured(asked, model, cache, images)
     return Choice(model, _space(cache, description), reason)
 
 
 def _way(
-    asked: str, model: ModelFile, spaces: tuple[Space | None, Space | None], images: int
+    asked: str,
+    model: ModelFile,
+    spaces: tuple[Space | None, Space | None],
+    images: int | None,
 ) -> tuple[str, str]:
     """Return the way to a model, and why: the first rule of this table that applies.
 
     asked: the precision. spaces: the cache's fp32 and int8 ones of the same features, where it has
-    them. images: how many there are.
+    them. images: how many there are, where that is known.
     """
     fp32, int8 = spaces
+    few = images is not None and images < MIN_IMAGES
     rules = (
         (model.description.precision == "int8", _EXPORTED, "the backbone's file is int8"),
         (asked == "fp32", _EXPORTED, "asked for"),
         (int8 is not None, _CACHED, "the cache has int8 features"),
         (asked == "int8", _MEASURED, "asked for"),
         (fp32 is not None, _CONTINUED, "the cache has fp32 features"),
-        (images < MIN_IMAGES, _EXPORTED, f"int8 pays from {MIN_IMAGES} images on"),
+        (few, _EXPORTED, f"int8 pays from {MIN_IMAGES} images on"),
         (True, _MEASURED, "its parity decides"),
     )
     return next((way, reason) for applies, way, reason in rules if applies)

@@ -7,7 +7,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+import engine
 from cache.commandline.command import INTERRUPTED
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.process.progress import is_progress
@@ -33,7 +35,7 @@ def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
         Interrupted: Ctrl-C reached it.
     """
     quiet = [] if _log.isEnabledFor(logging.INFO) else ["--quiet"]
-    command = [sys.executable, "-m", module, *arguments, "--json", *quiet]
+    command = [sys.executable, "-c", _bootstrap(), module, *arguments, "--json", *quiet]
     lines: deque[str] = deque(maxlen=_KEPT)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
@@ -67,6 +69,22 @@ def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
     if lines[-1].startswith(own):
         raise failure(lines[-1].removeprefix(own))
     raise failure(f"{what} failed: {lines[-1]}")
+
+
+def _bootstrap() -> str:
+    """Return a program that runs the module named by its first argument, like `python -m`.
+
+    It imports from where this process does, but not from the current folder, where a user's own
+    `cache.py` or `random.py` may lie; unless this product itself is there.
+    """
+    here, home = Path.cwd(), Path(engine.__file__).parents[1]
+    paths = [
+        path for path in sys.path if here / path in (home, home.resolve()) or here / path != here
+    ]
+    return (
+        f"import sys; sys.path[:] = {paths!r}; import runpy; "
+        'runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
+    )
 
 
 def _follow(stream: Iterable[bytes], lines: deque[str]) -> None:

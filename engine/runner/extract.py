@@ -3,36 +3,49 @@
 import logging
 import time
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from cache.failures import UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
-from engine.backbones.model import ModelDescription
+from engine.backbones.model import ModelDescription, ModelFile
 from engine.backbones.request import BackboneRequest
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
+from engine.images.resize import INTERPOLATIONS
 from engine.precision.calibration_set import Images
-from engine.precision.choice import choose_precision
+from engine.precision.choice import Choice, choose_precision, settled_choice
 from engine.process.execution import Execution
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
 from engine.runner.threads import Target, run_pass
+
+# What may be asked for; `auto` is int8 where it pays on this CPU and holds on the images.
+PRECISIONS = ("auto", "fp32", "int8")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """Features as a user asks for them.
+    """Features as a user asks for them. UsageFailure for a value that there is not.
 
-    precision: `auto`, `fp32` or `int8`. interpolation: of the resize to the backbone's size.
+    precision: one of PRECISIONS. interpolation: of the resize to the backbone's size, one of
+    INTERPOLATIONS.
     """
 
     backbone: BackboneRequest
     precision: str = "auto"
     interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        for name, known in (("precision", PRECISIONS), ("interpolation", INTERPOLATIONS)):
+            value = getattr(self, name)
+            if value not in known:
+                raise UsageFailure(f"{name} {value}: choose from {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,75 @@ class Extraction:
         }
 
 
+class Extractor:
+    """Extracts surveys, one after another, into one cache, with features of one kind.
+
+    The exported model and the loaded backbone stay from one survey to the next. Any number of
+    processes may each have one for the same cache; one thread's.
+    """
+
+    def __init__(self, cache: str | Path, request: FeatureRequest) -> None:
+        """Open the cache, which is made where there is none. Failure if it cannot be used."""
+        self.request = request
+        self.cache = FeatureCache.create(cache)
+        self._loaded: tuple[ModelFile, Backbone] | None = None
+
+    @cached_property
+    def model(self) -> ModelFile:
+        """The backbone as it was exported, which is done where it was not before."""
+        return exported_model(self.request.backbone)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the decoded images is part of a feature space."""
+        return {"interpolation": self.request.interpolation, "decode_rule": DECODE_RULE}
+
+    def backbone(self, model: ModelFile) -> Backbone:
+        """Return a model loaded."""
+        if self._loaded is None or self._loaded[0] != model:
+            self._loaded = model, Backbone(model)
+        return self._loaded[1]
+
+    def settled(self) -> Choice | None:
+        """Return the precision, where it needs no measurement and hangs on no number of images."""
+        return settled_choice(self.request.precision, self.model, self.cache, self.identity)
+
+    def extract(self, survey: Survey, execution: Execution = Execution()) -> Extraction:
+        """Bring the features of a survey's images into the cache.
+
+        The choice of precision and its reason are logged before the pass.
+
+        Raises: as the function `extract`.
+        """
+        started = time.perf_counter()
+        images = Images(
+            survey.source,
+            survey.samples,
+            self.request.interpolation,
+            DECODE_RULE,
+            survey.selection.seed,
+            execution.threads or available_cores(),
+        )
+        choice = choose_precision(self.request.precision, self.model, self.cache, images)
+        description = choice.model.description
+        _log.info("precision %s: %s", description.precision, choice.reason)
+        target = Target(
+            choice.space, lambda: self.backbone(choice.model), self.request.interpolation
+        )
+        begun = time.perf_counter()
+        tally = run_pass(survey, target, execution)
+        ended = time.perf_counter()
+        return Extraction(
+            survey,
+            choice.space,
+            description,
+            choice.reason,
+            tally,
+            survey.seconds + ended - started,
+            ended - begun,
+        )
+
+
 def extract(
     survey: Survey,
     cache: str | Path,
@@ -85,36 +167,8 @@ def extract(
 ) -> Extraction:
     """Bring the features of a survey's images into a cache, which is made where there is none.
 
-    The choice of precision and its reason are logged before the pass.
-
     Raises:
         Failure: the source, the backbone or the cache cannot be used, see their modules.
         Interrupted: `execution.stop` was set; finished work is kept.
     """
-    started = time.perf_counter()
-    store = FeatureCache.create(cache)
-    model = exported_model(request.backbone)
-    images = Images(
-        survey.source,
-        survey.samples,
-        request.interpolation,
-        DECODE_RULE,
-        survey.selection.seed,
-        execution.threads or available_cores(),
-    )
-    choice = choose_precision(request.precision, model, store, images)
-    _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
-    target = Target(choice.space, lambda: Backbone(choice.model), request.interpolation)
-    begun = time.perf_counter()
-    tally = run_pass(survey, target, execution)
-    ended = time.perf_counter()
-    description = choice.model.description
-    return Extraction(
-        survey,
-        choice.space,
-        description,
-        choice.reason,
-        tally,
-        survey.seconds + ended - started,
-        ended - begun,
-    )
+    return Extractor(cache, request).extract(survey, execution)

@@ -32,6 +32,7 @@ class Survey:
 
     location: as it was given. samples: in the order of extraction, a class-balanced shuffle where
     the source can be read in any order. dataset: the name that their rows go under in a cache.
+    adds: whether their rows are added to those that the dataset has; else they are all of it.
     seconds: what the look took.
     """
 
@@ -39,8 +40,9 @@ class Survey:
     dataset: str
     source: Source
     samples: Sequence[Sample]
-    selection: Selection
-    seconds: float
+    selection: Selection = Selection()
+    seconds: float = 0.0
+    adds: bool = False
 
     @property
     def classes(self) -> Mapping[str, int]:

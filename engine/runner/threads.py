@@ -52,7 +52,7 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     threads = execution.threads or available_cores()
     batch_size = execution.batch_size or BATCH_SIZE
     size = (space.description["height"], space.description["width"])
-    table = space.write_dataset(survey.dataset)
+    table = space.write_dataset(survey.dataset, adds=survey.adds)
     loader = Loader(survey.source, space.index().contains, size, target.interpolation)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
     try:

@@ -156,7 +156,7 @@ SLOW_STORE = """
 import subprocess, sys
 popen = subprocess.Popen
 def slow(command, **options):
-    return popen([sys.executable, "-c", {export!r}, *command[3:]], **options)
+    return popen([sys.executable, "-c", {export!r}, *command[4:]], **options)
 subprocess.Popen = slow
 from engine.extract import main
 sys.exit(main())

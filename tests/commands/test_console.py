@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import pytest
 
-from engine.__main__ import COMMANDS, main
+from onceover.__main__ import COMMANDS, main
 
 HEAVY = ("numpy", "onnxruntime", "onnx", "h5py", "PIL", "tqdm", "tensorflow", "sklearn", "scipy")
 
@@ -21,7 +21,7 @@ def python(program):
 def test_help_is_quick_for_it_imports_nothing_heavy(name):
     arguments = [name, "--help"] if name else ["--help"]
     out = python(
-        "import sys\nfrom engine.__main__ import main\n"
+        "import sys\nfrom onceover.__main__ import main\n"
         f"try:\n    print('code', main({arguments}))\n"
         "except SystemExit as stop:\n    print('code', stop.code)\n"
         f"print('heavy', sorted(set({HEAVY}) & sys.modules.keys()))"
@@ -42,7 +42,7 @@ def test_no_tensorflow_from_images_to_labels(tmp_path, pictures, tiny_backbone):
         ["predict", str(pictures), "--head", str(head), "--quiet"],
     ]
     out = python(
-        "import sys\nfrom engine.__main__ import main\n"
+        "import sys\nfrom onceover.__main__ import main\n"
         f"print('codes', [main(job) for job in {jobs}])\n"
         "print('heavy', sorted({'tensorflow', 'keras', 'tf2onnx'} & sys.modules.keys()))"
     )
@@ -58,7 +58,7 @@ def test_a_run_that_finds_everything_cached_imports_no_runtime(
     job = ["extract", str(pictures), *options]
     assert main(job) == 0
     out = python(
-        "import sys\nfrom engine.__main__ import main\n"
+        "import sys\nfrom onceover.__main__ import main\n"
         f"print('code', main({job}))\n"
         "print('heavy', sorted({'onnx', 'onnxruntime', 'tqdm'} & sys.modules.keys()))"
     )

@@ -11,8 +11,8 @@ import command_docs
 import pytest
 import room_drawing
 
-from engine.__main__ import COMMANDS
 from engine.backbones import architectures
+from onceover.__main__ import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

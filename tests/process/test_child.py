@@ -1,7 +1,6 @@
 """A command run in a process of its own: its result, its failures in its own words."""
 
 import logging
-import os
 import sys
 
 import pytest
@@ -10,7 +9,6 @@ from cache.failures import Failure, Interrupted, UsageFailure
 from engine.process.child import run_in_child
 
 COMMAND = """
-import os
 import sys
 from cache.commandline.command import command_parser, run_command
 from cache.failures import Failure, UsageFailure
@@ -44,7 +42,7 @@ sys.exit(run_command(parser, act))
 @pytest.fixture(autouse=True)
 def command(tmp_path, monkeypatch):
     (tmp_path / "command.py").write_text(COMMAND)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 def run(kind):

@@ -1,0 +1,104 @@
+"""A trained head with its backbone, as people hold it in Python."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cache.failures import Failure
+from engine.classifiers import classify
+from engine.classifiers.find_backbone import NamedBackbone
+from engine.classifiers.load import open_classifier
+from engine.estimators.inputs import items_of
+from engine.process.execution import Execution
+from engine.process.progress import Progress, no_progress
+from engine.sources.memory import MemorySource
+
+
+class Classifier:
+    """Images -> labels and probabilities.
+
+    >>> from onceover import load_classifier
+    >>> classifier = load_classifier(head)
+    >>> classifier.predict(paths[:1])
+    array(['spots'], dtype='<U7')
+    >>> classifier.predict_proba(paths[:1]).shape
+    (1, 2)
+    """
+
+    def __init__(
+        self, classifier: classify.Classifier, *, on_error: str = "raise", progress: Progress
+    ) -> None:
+        """Hold a classifier that was opened, see `load_classifier`."""
+        self._classifier = classifier
+        self._on_error, self._progress = on_error, progress
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of the columns of `predict_proba`."""
+        return self._classifier.head.classes
+
+    def predict_proba(self, images: Any) -> np.ndarray:
+        """Return the probability of each class for each image: float32 (N, C).
+
+        images: as `CachedBackbone.transform` takes them.
+
+        Raises:
+            Failure: an image cannot be classified, and `on_error` is not `nan`.
+            TypeError, ValueError: something is no image.
+        """
+        source = MemorySource(items_of(images))
+        outcomes = {
+            prediction.path: prediction
+            for prediction in self._classifier.classify_source(
+                source, Execution(progress=self._progress)
+            )
+        }
+        probabilities = np.full((len(source.names), len(self.classes)), np.nan, np.float32)
+        for place, name in enumerate(source.names):
+            prediction = outcomes[name]
+            if prediction.probabilities is not None:
+                probabilities[place] = prediction.probabilities
+            elif self._on_error != "nan":
+                raise Failure(
+                    f"image {place}, {name}, cannot be classified: {prediction.error}; leave it "
+                    "out, or have a row of NaN instead by on_error='nan'"
+                )
+        return probabilities
+
+    def predict(self, images: Any) -> np.ndarray:
+        """Return the most probable class of each image: str (N,); empty for a row of NaN.
+
+        Raises: as `predict_proba`.
+        """
+        probabilities = self.predict_proba(images)
+        usable = np.isfinite(probabilities).all(axis=1)
+        best = np.where(usable, np.where(usable[:, None], probabilities, 0).argmax(axis=1), -1)
+        return np.array([*self.classes, ""])[best]
+
+
+def load_classifier(
+    head: str | Path,
+    *,
+    cache: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str | None = None,
+    on_error: str = "raise",
+    progress: Progress = no_progress,
+) -> Classifier:
+    """Return the classifier of a trained head; its backbone is found by what the head says of it.
+
+    >>> from onceover import load_classifier
+    >>> load_classifier(head).classes
+    ('spots', 'stripes')
+
+    head: the folder that `fit_head` or `Fit.save` wrote, or the file in it.
+    cache: where to look for the backbone too. backbone, weights: what it is, where it is not found.
+    on_error: `raise`, or `nan` for a row of NaN where an image cannot be classified.
+
+    Raises:
+        Failure: there is no head or no backbone for it; the message says how to name one.
+    """
+    named = None if backbone is weights is None else NamedBackbone(backbone, weights)
+    opened = open_classifier(Path(head).expanduser(), cache, named)
+    return Classifier(opened, on_error=on_error, progress=progress)

@@ -1,0 +1,52 @@
+"""A cache of features, as people hold it in Python."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache import store
+from engine.heads.features import Features
+from engine.heads.open_features import open_features
+
+
+@dataclass(frozen=True)
+class FeatureCache:
+    """A cache directory, whose features are read without their backbone.
+
+    >>> from onceover import FeatureCache
+    >>> pets = FeatureCache.open(cache).features()
+    >>> pets.X.shape, pets.classes
+    ((24, 24), ('spots', 'stripes'))
+    """
+
+    path: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> "FeatureCache":
+        """Open an existing cache. Failure if there is none, or a newer release wrote it."""
+        return cls(store.FeatureCache.open(Path(path).expanduser()).path)
+
+    def spaces(self) -> dict[str, str]:
+        """Return the ids of the feature spaces, each with what it is in a few words."""
+        return {space.id: space.title for space in self._store.spaces()}
+
+    def datasets(self, space: str | None = None) -> list[str]:
+        """Return the names of a space's datasets: where its images are from.
+
+        Raises: as `features`.
+        """
+        return self._store.space(space).datasets()
+
+    def features(self, space: str | None = None, datasets: Sequence[str] | None = None) -> Features:
+        """Return features with their labels.
+
+        space: the beginning of an id; None for the only one. datasets: names; None for all.
+
+        Raises:
+            UsageFailure: there is no such space or dataset, or several spaces to choose from.
+        """
+        return open_features(self._store.space(space), datasets)
+
+    @property
+    def _store(self) -> store.FeatureCache:
+        return store.FeatureCache.open(self.path)
