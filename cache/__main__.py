@@ -1,4 +1,4 @@
-"""Look after a cache: python -m cache info|verify|compact|merge|pack|gc DIR."""
+"""Look after a cache: python -m cache info|verify|compact|merge|pack|forget|gc DIR."""
 
 import sys
 

@@ -37,10 +37,22 @@ class Garbage:
 
 
 def leftovers(cache: FeatureCache) -> list[Path]:
-    """Return unfinished files (of processes killed or at work), and parts set aside as damaged."""
+    """Return unfinished files (of processes killed or at work), and parts set aside as damaged.
+
+    And rows without the name of a dataset, of a killed forget or a run that has only just begun.
+    """
     unfinished = cache.path.rglob(f"{TEMPORARY}*")
-    aside = (path for space in cache.spaces() for path in (space.path / "damaged").glob("*"))
-    return sorted(path for path in {*unfinished, *aside} if is_link(path) or not path.is_dir())
+    spaces = cache.spaces()
+    aside = (path for space in spaces for path in (space.path / "damaged").glob("*"))
+    nameless = (
+        path
+        for space in spaces
+        for folder in (space.path / "datasets").glob("*/")
+        if not is_link(folder) and not (folder / "dataset.json").exists()
+        for path in folder.iterdir()
+    )
+    files = {*unfinished, *aside, *nameless}
+    return sorted(path for path in files if is_link(path) or not path.is_dir())
 
 
 def find_garbage(cache: FeatureCache, min_age: float = MIN_AGE) -> Garbage:

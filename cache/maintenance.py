@@ -1,4 +1,4 @@
-"""One compact, merge or gc at a time: a lock of the cache that extraction never takes."""
+"""One compact, merge, forget or gc at a time: a lock of the cache that extraction never takes."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +21,6 @@ def maintenance(cache: Path) -> Iterator[None]:
             held.enter_context(file_lock(cache / ".maintenance", wait=False))
         except BlockingIOError as error:
             raise Failure(
-                f"another compact, merge or gc is at work in {cache}; wait for it to end"
+                f"another compact, merge, forget or gc is at work in {cache}; wait for it to end"
             ) from error
         yield

@@ -41,6 +41,11 @@ class Segments:
     folder: Path
     name: str
 
+    @property
+    def record(self) -> Path:
+        """Where the dataset's name is."""
+        return self.folder / _NAME
+
     def paths(self) -> list[Path]:
         """Return the segments in force, oldest first."""
         paths = sorted(self.folder.glob(f"[0-9]*{SUFFIX}"))
@@ -89,15 +94,19 @@ def segments_of(space: Path, name: str) -> Segments:
     return Segments(space / "datasets" / key, name)
 
 
-def make_segments(space: Path, name: str) -> Segments:
-    """Return a dataset's segments in the folder of a space; their folder is made where missing."""
+def begin_segments(space: Path, name: str) -> Segments:
+    """Return a dataset's segments in the folder of a space, made where it is missing.
+
+    A dataset that has its name has a segment: the marker of the run comes first.
+    """
     segments = segments_of(space, name)
     refuse_links(segments.folder)
+    segments.folder.mkdir(parents=True, exist_ok=True)
+    segments.write(RowColumns(), _PARTIAL)
     try:
         read_segments(segments.folder)
     except (Damaged, FileNotFoundError):
-        segments.folder.mkdir(parents=True, exist_ok=True)
-        write_record(segments.folder / _NAME, "dataset", {"name": name})
+        write_record(segments.record, "dataset", {"name": name})
     return segments
 
 
@@ -145,14 +154,13 @@ class DatasetWriter:
     """
 
     def __init__(self, segments: Segments, *, adds: bool = False) -> None:
-        """Begin a run: an empty segment tells `gc` that features may be wanted.
+        """Begin a run. segments: with the marker that tells `gc` that features may be wanted.
 
         adds: whether the rows of earlier runs stay, but for those of the same paths. One process
             at a time may add to a dataset.
         """
         self._segments, self._adds = segments, adds
         self._rows = RowColumns()
-        self.append([])
 
     def append(self, rows: Iterable[Row]) -> None:
         """Add rows."""

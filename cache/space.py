@@ -19,7 +19,7 @@ from cache.known_files import KnownFiles
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
 from cache.record import read_record, write_record
 from cache.rows import Row
-from cache.segments import DatasetWriter, list_segments, make_segments, segments_of
+from cache.segments import DatasetWriter, begin_segments, list_segments, segments_of
 
 # Floats a feature may have: VGG16's largest layer gives 3,211,264.
 MAX_DIMENSION = 2**24
@@ -215,5 +215,8 @@ class Space:
         return segments_of(self.path, name).known_files()
 
     def write_dataset(self, name: str, *, adds: bool = False) -> DatasetWriter:
-        """Begin to write the rows of a dataset. adds: to those that it has, see DatasetWriter."""
-        return DatasetWriter(make_segments(self.path, name), adds=adds)
+        """Begin to write the rows of a dataset. adds: to those that it has, see DatasetWriter.
+
+        From here on `gc` leaves the features that the space has: look them up after this.
+        """
+        return DatasetWriter(begin_segments(self.path, name), adds=adds)

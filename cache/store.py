@@ -70,9 +70,7 @@ class FeatureCache:
         cache = cls(Path(path))
         marker = cache.path / "cache.json"
         if not marker.is_file():
-            raise Failure(
-                f"{path} is not a cache; make one: python -m engine.extract SOURCE --cache {path}"
-            )
+            raise Failure(f"{path} is not a cache; extract a source into it, which makes one")
         try:
             read_record(marker, "cache")
         except Damaged as damage:
@@ -111,13 +109,15 @@ class FeatureCache:
         if len(matching) == 1:
             return matching[0]
         if not spaces:
-            raise Failure(
-                f"{self.path} holds no features yet; "
-                f"run python -m engine.extract SOURCE --cache {self.path}"
-            )
+            raise Failure(f"{self.path} holds no features yet; extract a source into it first")
         listed = "; ".join(f"{space.id} ({space.title})" for space in spaces)
-        asked = "choose one with --space" if prefix is None else f"--space {prefix} names not one"
-        raise UsageFailure(f"{self.path} holds {len(spaces)} feature spaces, {asked}: {listed}")
+        several = f"{self.path} holds {len(spaces)} feature space{'s' * (len(spaces) > 1)}"
+        begun = (
+            "choose one by the beginning of its id"
+            if prefix is None
+            else (f"and {prefix} is the beginning of {len(matching) or 'none'} of their ids")
+        )
+        raise UsageFailure(f"{several}, {begun}: {listed}")
 
     def add_space(self, description: Mapping[str, Any], dimension: int) -> Space:
         """Return the space of a description, made if it is not there yet.

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console
 from cache.commandline.printable import printable
+from cache.commandline.streams import LINE
+from cache.commandline.words import command_line, counted
 
 if TYPE_CHECKING:
     from cache.store import FeatureCache
@@ -26,8 +28,9 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
     lines = []
     for space in record["spaces"]:
         lines.append(
-            f"{space['id']}  {printable(space['title'])}: {space['rows']} rows of "
-            f"{space['dimension']} in {space['parts']} parts, {space['bytes'] / 1e6:.1f} MB"
+            f"{space['id']}  {printable(space['title'])}: {counted(space['rows'], 'row')} of "
+            f"{space['dimension']} in {counted(space['parts'], 'part')}, "
+            f"{space['bytes'] / 1e6:.1f} MB"
         )
         for name, note in space["notes"].items():
             text = note.get("summary", note) if isinstance(note, dict) else note
@@ -40,7 +43,8 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
             )
     if record["leftovers"]:
         lines.append(
-            f"{len(record['leftovers'])} leftover files, {record['leftover_bytes'] / 1e6:.1f} MB: "
+            f"{counted(len(record['leftovers']), 'leftover file')}, "
+            f"{record['leftover_bytes'] / 1e6:.1f} MB: "
             "unfinished or set aside; `gc` removes them"
         )
     console.result(record, "\n".join(lines) or "no features yet")
@@ -52,7 +56,8 @@ def _verify(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> i
     result = verify(cache)
     lines = [f"{printable(path)}: {printable(why)}" for path, why in result.damaged.items()]
     lines.append(
-        f"{result.files} files, {result.bytes / 1e6:.1f} MB: {len(result.damaged)} damaged"
+        f"{counted(result.files, 'file')}, {result.bytes / 1e6:.1f} MB: "
+        f"{len(result.damaged)} damaged"
         + ("; the next extraction computes what is lost again" if result.damaged else "")
     )
     record = {
@@ -72,8 +77,8 @@ def _compact(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> 
 
     spaces = compact(cache)
     lines = [
-        f"{space.space}: {space.parts_before} parts are {space.parts_after}, "
-        f"{space.rows_after} rows"
+        f"{space.space}: {counted(space.parts_before, 'part')} before, {space.parts_after} now, "
+        f"{counted(space.rows_after, 'row')}"
         for space in spaces
     ]
     console.result({"spaces": [asdict(space) for space in spaces]}, "\n".join(lines) or "no parts")
@@ -89,7 +94,8 @@ def _merge(arguments: argparse.Namespace, console: Console, cache: "FeatureCache
     merged = merge(cache, others)
     console.result(
         asdict(merged),
-        f"{merged.parts} parts with {merged.rows} new rows, {merged.datasets} datasets",
+        f"{counted(merged.parts, 'part')} with {counted(merged.rows, 'new row')}, "
+        f"{counted(merged.datasets, 'dataset')}",
     )
 
 
@@ -102,7 +108,8 @@ def _pack(arguments: argparse.Namespace, console: Console, cache: "FeatureCache"
     packed = pack(cache.space(arguments.space), Path(arguments.out))
     console.result(
         {"out": arguments.out, **asdict(packed)},
-        f"{printable(arguments.out)}: {packed.rows} rows, {len(packed.classes)} classes, "
+        f"{printable(arguments.out)}: {counted(packed.rows, 'row')}, "
+        f"{counted(len(packed.classes), 'class', 'classes')}, "
         f"{packed.bytes / 1e6:.1f} MB",
     )
 
@@ -117,26 +124,50 @@ def _gc(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") 
         "files": [str(path) for path in garbage.files],
     }
     summary = (
-        f"{len(garbage.spaces)} spaces and {garbage.rows} features that no dataset uses, "
-        f"{len(garbage.files)} leftover files"
+        f"{counted(len(garbage.spaces), 'space')} and {counted(garbage.rows, 'feature')} that no "
+        f"dataset uses, {counted(len(garbage.files), 'leftover file')}"
     )
     if not (garbage.spaces or garbage.rows or garbage.files):
         console.result({**record, "removed": False}, "nothing to remove")
         return
-    if not (arguments.yes or _confirmed(f"Remove {summary}? [y/N] ")):
+    if not (arguments.yes or _confirmed("gc", f"Remove {summary}? [y/N] ")):
         console.result({**record, "removed": False}, "nothing was removed")
         return
     remove_garbage(cache, garbage)
     console.result({**record, "removed": True}, f"removed {summary}")
 
 
-def _confirmed(question: str) -> bool:
+def _forget(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from dataclasses import asdict
+
+    from cache.dataset_names import dataset_named
+    from cache.forget import count_rows, forget
+
+    known = {name for space in cache.spaces() for name in space.datasets()}
+    rows = count_rows(cache, dataset_named(known, arguments.dataset))
+    summary = (
+        f"{counted(rows.rows, 'row')} of {printable(rows.dataset)} in "
+        f"{counted(len(rows.spaces), 'space')}"
+    )
+    if not (arguments.yes or _confirmed("forget", f"Forget {summary}? [y/N] ")):
+        console.result({**asdict(rows), "removed": False}, "nothing was removed")
+        return
+    rows = forget(cache, rows.dataset)
+    collect = command_line(console.prog, "cache", "cache", ["gc", arguments.cache])
+    console.result(
+        {**asdict(rows), "removed": True},
+        f"forgot {summary}; features that nothing else uses are still there\n"
+        f"to remove them: {collect}",
+    )
+
+
+def _confirmed(command: str, question: str) -> bool:
     """Ask on the terminal. Raises UsageFailure where nobody can answer."""
     from cache.failures import UsageFailure
 
     if not sys.stdin.isatty():
-        raise UsageFailure("gc asks before it removes; give --yes where nobody can answer")
-    print(question, end="", file=sys.stderr, flush=True)
+        raise UsageFailure(f"{command} asks before it removes; give --yes where nobody can answer")
+    print(printable(question, LINE), end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
@@ -146,5 +177,6 @@ _ACTIONS = {
     "compact": _compact,
     "merge": _merge,
     "pack": _pack,
+    "forget": _forget,
     "gc": _gc,
 }

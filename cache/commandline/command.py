@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from cache.commandline.messages import messages_shown
@@ -23,10 +25,12 @@ class Console:
 
     json: the result is one JSON object and nothing else reaches stdout.
     quiet: no messages and no progress; the result and errors are still printed.
+    prog: how the command was called, for `words.command_line`.
     """
 
     json: bool = False
     quiet: bool = False
+    prog: str = ""
 
     def say(self, line: str) -> None:
         """Print a message on stderr, unless quiet."""
@@ -47,8 +51,39 @@ class Console:
 
 
 class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, and which option was meant."""
+
+    _words: Sequence[str] = ()
+
+    def parse_known_args(  # type: ignore[override]  # its overloads differ in the namespace alone
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse as argparse does, and remember what."""
+        self._words = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {printable(message, 600)} (see {self.prog} --help)\n")
+        """End the command: exit code 2."""
+        line = f"{message}{self._meant()}"
+        self.exit(2, f"{self.prog}: {printable(line, 600)} (see {self.prog} --help)\n")
+
+    def _meant(self) -> str:
+        """Return which options those may stand for that there are not."""
+        known = self._options()
+        words = list(takewhile(lambda word: word != "--", self._words))
+        typed = [word.split("=", 1)[0] for word in words if word.startswith("--")]
+        wrong = [word for word in typed if word not in known]
+        meant = [match for word in wrong for match in get_close_matches(word, known, 1)]
+        return f"; did you mean {' and '.join(dict.fromkeys(meant))}?" if meant else ""
+
+    def _options(self) -> list[str]:
+        """Return the options of this parser and of the command below it that was chosen."""
+        options = list(self._option_string_actions)
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                for name in set(self._words) & set(action.choices):
+                    options += action.choices[name]._option_string_actions
+        return options
 
 
 def command_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
@@ -90,7 +125,7 @@ def run_command(
     mend_streams()
     try:
         arguments = parser.parse_args(argv)
-        console = Console(json=arguments.json, quiet=arguments.quiet)
+        console = Console(arguments.json, arguments.quiet, parser.prog)
         with messages_shown(quiet=console.quiet):
             code = action(arguments, console)
         sys.stdout.flush()

@@ -1,14 +1,11 @@
 """The rows of a cache's datasets into `Features`: each distinct image once, with its label."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 import numpy as np
 
-from cache.commandline.printable import printable
-from cache.failures import UsageFailure
+from cache.dataset_names import dataset_named
 from cache.rows import Row, class_order
 from cache.space import Space
 from engine.heads.features import Conflict, Features
@@ -35,18 +32,7 @@ def _names(known: Sequence[str], datasets: Sequence[str] | None) -> tuple[str, .
     """Return the datasets that are meant: by name, by path, or by the last part of one name."""
     if datasets is None:
         return tuple(known)
-    names = []
-    for typed in datasets:
-        path = os.path.abspath(os.path.expanduser(typed))  # noqa: PTH100, PTH111 - as typed
-        last = PurePath(typed).name
-        alike = [name for name in known if PurePath(name.replace("\\", "/")).name == last]
-        matching = [name for name in (typed, path) if name in known] or alike
-        if len(matching) != 1 and matching[:1] != [typed] and matching[:1] != [path]:
-            several = f"{len(alike)} datasets are called" if alike else "there is no dataset"
-            listed = ", ".join(printable(name) for name in known)
-            raise UsageFailure(f"{several} {printable(typed)}; there are: {listed}")
-        names.append(matching[0])
-    return tuple(dict.fromkeys(names))
+    return tuple(dict.fromkeys(dataset_named(known, typed) for typed in datasets))
 
 
 @dataclass

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import pytest
 from cache_samples import DESCRIPTION, filled, rows_of, vectors
 
 import cache.compact
+import cache.lock
 import cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
@@ -111,7 +113,7 @@ def test_maintenance_is_one_at_a_time(tmp_path, capsys):
     filled(tmp_path / "c")
     with maintenance(tmp_path / "c"):
         assert main(["compact", str(tmp_path / "c")]) == 1
-    assert "another compact, merge or gc is at work" in capsys.readouterr().err
+    assert "another compact, merge, forget or gc is at work" in capsys.readouterr().err
 
 
 def test_merge_brings_features_rows_and_notes(tmp_path, capsys):
@@ -214,6 +216,73 @@ def test_pack_onto_a_full_disk_is_one_line(tmp_path, limit):
     )
     assert (done.returncode, done.stderr) == (1, "python -m cache: File too large\n")
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_forget_takes_the_rows_of_one_dataset_and_leaves_the_features(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=1)
+    rows = space.rows()
+    writer = space.write_dataset(str(tmp_path / "pets"))
+    writer.append(rows[:3])
+    writer.finish()
+    assert main(["forget", str(tmp_path / "c"), "cats", "--yes"]) == 2
+    assert "there is no dataset cats; there are: " in capsys.readouterr().err
+    assert main(["forget", str(tmp_path / "c"), "pets"]) == 2
+    assert "give --yes" in capsys.readouterr().err
+    report = result(capsys, "forget", tmp_path / "c", "pets", "--yes")
+    assert report == {
+        "dataset": str(tmp_path / "pets"),
+        "rows": 3,
+        "spaces": [space.id],
+        "removed": True,
+    }
+    assert space.datasets() == ["photos"]
+    assert space.rows() == rows
+    assert main(["forget", str(tmp_path / "c"), "photos", "--yes"]) == 0
+    assert capsys.readouterr().out.startswith("forgot 10 rows of photos in 1 space; ")
+    assert not list((space.path / "datasets").iterdir())
+    assert len(space.index()) == 10
+    assert result(capsys, "gc", tmp_path / "c", "--yes", "--min-age", "0")["spaces"] == [space.id]
+
+
+def test_forget_says_what_to_do_next_as_it_was_called(tmp_path, capsys):
+    filled(tmp_path / "my c", parts=1)
+    assert main(["forget", str(tmp_path / "my c"), "photos", "--yes"], prog="onceover cache") == 0
+    assert capsys.readouterr().out.endswith(f"onceover cache gc '{tmp_path / 'my c'}'\n")
+
+
+def test_forget_leaves_a_run_under_way_alone(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=1)
+    run = space.write_dataset("photos")
+    assert main(["forget", str(tmp_path / "c"), "photos", "--yes"]) == 1
+    assert "an extraction of photos is under way" in capsys.readouterr().err
+    run.finish()
+    assert main(["forget", str(tmp_path / "c"), "photos", "--yes"]) == 0
+
+
+def test_rows_that_a_killed_forget_left_are_found_by_gc(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=1)
+    writer = space.write_dataset("more")
+    writer.append(space.rows())
+    writer.finish()
+    (record,) = (p for p in space.path.glob("datasets/*/dataset.json") if b"more" in p.read_bytes())
+    record.unlink()
+    assert space.datasets() == ["photos"]
+    assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+    files = result(capsys, "gc", tmp_path / "c", "--yes", "--min-age", "0")["files"]
+    assert len(files) == 1
+    assert space.rows()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_named(tmp_path, capsys, monkeypatch, number):
+    def refuse(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    filled(tmp_path / "c", parts=1)
+    monkeypatch.setattr(cache.lock, "_lock", refuse)
+    assert main(["compact", str(tmp_path / "c")]) == 0
+    told = f"warning: {tmp_path / 'c'} lies on a file system without locks: run one process"
+    assert capsys.readouterr().err.startswith(told)
 
 
 def test_gc_removes_what_no_dataset_uses_and_nothing_else(tmp_path, capsys):

@@ -254,7 +254,7 @@ def test_what_is_no_cache_is_refused(tmp_path):
         FeatureCache.create(tmp_path / "photos")
     with pytest.raises(Failure, match="is a file"):
         FeatureCache.create(tmp_path / "photos" / "a.jpg")
-    with pytest.raises(Failure, match="is not a cache; make one"):
+    with pytest.raises(Failure, match="is not a cache; extract a source"):
         FeatureCache.open(tmp_path / "photos")
 
 

@@ -187,7 +187,11 @@ def test_what_is_left_out_is_warned_of(pets, capsys):
         (["--solver", "magic"], 2, "invalid choice"),
         (["--epochs", "0"], 2, "not a positive number"),
         (["--batch-size", "many"], 2, "invalid _count value"),
-        (["--space", "zzz"], 2, "holds 1 feature spaces, --space zzz names not one"),
+        (
+            ["--space", "zzz"],
+            2,
+            "feature space, and zzz is the beginning of none",
+        ),
         (["--dataset", "birds"], 2, "there is no dataset birds"),
     ],
 )
@@ -206,7 +210,7 @@ def test_a_space_is_chosen_by_the_beginning_of_its_id(pets, capsys):
     other = labelled_cache(pets, TWO, description={**DESCRIPTION, "precision": "int8"})
     code, _, err = run(capsys, "--cache", pets)
     assert code == 2
-    assert "choose one with --space" in err
+    assert "choose one by the beginning of its id" in err
     assert "vgg16 fc2 int8" in err
     assert run_json(capsys, "--cache", pets, "--space", other.id[:6])["space"] == other.id
 
