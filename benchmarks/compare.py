@@ -6,6 +6,7 @@ python -m benchmarks.compare [SOURCE]
 import argparse
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,8 @@ def summary(results: dict[str, Any]) -> str:
     rows = [[keras, f"{passes:,}", f"{whole:,.1f}", "1", memory]]
     for precision, found in results["ratios"].items():
         rows += _rows(precision, found, results)
+    if "all_in" in results:
+        rows += _all_in_rows(results)
     lines = [
         f"{results['images']:,} images, {results['epochs']} epochs",
         table(["way", "backbone passes", "seconds", "times faster", "peak MiB"], rows),
@@ -155,6 +158,28 @@ def _rows(precision: str, found: dict[str, Any], results: dict[str, Any]) -> lis
         f"{fits:,.0f}",
     ]
     return [cold, checked, warm]
+
+
+def _all_in_rows(results: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of a first run that decides on the precision by itself."""
+    runs, found = results["all_in"], results["all_in_ratios"]
+    name = f"cached, all in: extract with auto ({found['precision']} made and compared), fit_head"
+    if found["precision"] == "fp32":
+        name = "cached, all in: extract with auto (fp32 by its reasons) and fit_head"
+    passes = f"{results['images']:,}"
+
+    def row(name: str, seconds: str, times: str, runs: Iterable[dict[str, Any]]) -> list[str]:
+        peak = max(entry["peak_mib"] for entry in runs)
+        return [name, passes, f"{found[seconds]:,.1f}", f"{found[times]:,.1f}", f"{peak:,.0f}"]
+
+    extracted = (runs["extract"], runs["fit"])
+    return [
+        row(name, "seconds", "times_faster", extracted),
+        row(
+            "the same, and the backbone exported from Keras",
+            "exported_seconds", "exported_times_faster", runs.values(),
+        ),
+    ]  # fmt: skip
 
 
 def _agreement_line(name: str, found: dict[str, Any]) -> str:

@@ -34,7 +34,6 @@ SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
     {
         "compare": compare.summary,
         "scratch_cnn": scratch_cnn.summary,
-        "preprocessing": preprocessing.summary,
         "backbones": backbones.summary,
         "head": head.summary,
         "peers": peers.summary,
@@ -77,11 +76,12 @@ def page(results: Path) -> str:
         else f"Not measured yet: `python -m benchmarks.{name}`."
         for name, summary in SUMMARIES.items()
     }
-    views = _records(results, "augmentation")
+    views, mistakes = _records(results, "augmentation"), _records(results, "preprocessing")
     return template.substitute(
         texts,
+        preprocessing=_texts(mistakes, "preprocessing", preprocessing.summary),
         augmentation=_texts(views, "augmentation", augmentation.summary),
-        machines=_machines({**found, **views}),
+        machines=_machines({**found, **mistakes, **views}),
         **_of_compare(found.get("compare")),
     )
 

@@ -1,6 +1,6 @@
 """What the tutorial's mistake costs: caffe preprocessing, and then a division by 255.
 
-python -m benchmarks.preprocessing [SOURCE] --backbone FILE.keras
+python -m benchmarks.preprocessing [SOURCE] --weights VGG16.h5 --layer block5_pool
 """
 
 import argparse
@@ -19,14 +19,16 @@ from benchmarks.measuring.options import add_source, add_work, benchmark_parser,
 from benchmarks.measuring.record import table
 from benchmarks.product import export, extract, fit
 from cache.commandline.command import Console, run_command
-from cache.failures import UsageFailure
 from engine.backbones.model import METADATA_KEY
+from engine.backbones.request import add_backbone_options, request_from
 
 # Measured once with Keras and scikit-learn, trained on 2,000 photographs and tested on 2,000
 # others: another design than that here, where each seed trains on 70 % of the source.
-REFERENCE = {
-    "right": {"lbfgs": 0.9655, "adam": 0.939},
-    "wrong": {"lbfgs": 0.896, "adam": 0.788},
+REFERENCES = {
+    "squeezenet_v1_1_imagenet_notop": {
+        "right": {"lbfgs": 0.9655, "adam": 0.939},
+        "wrong": {"lbfgs": 0.896, "adam": 0.788},
+    }
 }
 
 
@@ -34,15 +36,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the benchmark; return its exit code."""
     parser = benchmark_parser(
         "preprocessing",
-        "Extract and fit with caffe preprocessing, and with caffe preprocessing divided by 255.",
+        "Extract and fit with caffe preprocessing, and with caffe preprocessing divided by 255. "
+        "The JSON is preprocessing_BACKBONE.json.",
         "PetImages.zip --backbone squeezenet.keras",
     )
     add_source(parser)
-    parser.add_argument(
-        "--backbone",
-        metavar="FILE",
-        help="a .keras file whose weights were trained with caffe preprocessing",
-    )
+    add_backbone_options(parser)
     parser.add_argument(
         "--seeds", type=numbers, default=(0, 1, 2, 3, 4), metavar="S,S", help="of the split; 0-4"
     )
@@ -61,15 +60,15 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
 
         arguments.seeds = arguments.seeds[:2]
         write_tiny_onnx(work / "tiny.onnx")
-        arguments.backbone = str(work / "tiny.onnx")
-    elif not arguments.backbone:
-        raise UsageFailure("give a caffe-style network: --backbone FILE.keras")
+        arguments.backbone, arguments.weights = str(work / "tiny.onnx"), None
+    arguments.preprocessing = "caffe"
+    request = request_from(arguments)
     images = (120, (48, 64)) if arguments.quick else (1000, (375, 500))
     source = Path(arguments.source) if arguments.source else draw(work / "drawn", *images)
-    options = ["--backbone", arguments.backbone, "--preprocessing", "caffe"]
-    export(right, options)
+    export(right, request.options())
     divide(right, work / "wrong.onnx")
-    results: dict[str, Any] = {"reference": REFERENCE}
+    backbone = Path(request.backbone).stem if request.is_file else request.backbone
+    results: dict[str, Any] = {"backbone": backbone, "reference": REFERENCES.get(backbone)}
     for name in ("right", "wrong"):
         console.say(f"{name}: extract and fit, {len(arguments.seeds)} seeds, two solvers")
         model = ["--backbone", str(work / f"{name}.onnx"), "--precision", "fp32"]
@@ -86,7 +85,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             },
         }
     shutil.rmtree(work)
-    finish(arguments, console, "preprocessing", results, summary(results))
+    finish(arguments, console, f"preprocessing_{backbone}", results, summary(results))
 
 
 def divide(model: Path, out: Path) -> None:
@@ -119,7 +118,7 @@ def divide(model: Path, out: Path) -> None:
 
 def summary(results: dict[str, Any]) -> str:
     """Return the results as text with a Markdown table."""
-    rows = []
+    rows, reference = [], results["reference"]
     for solver in ("lbfgs", "adam"):
         for name in ("right", "wrong"):
             tests = results[name][solver]
@@ -131,14 +130,15 @@ def summary(results: dict[str, Any]) -> str:
                     f"{mean(accuracies):.4f}",
                     spread,
                     f"{mean(test['loss'] for test in tests):.4f}",
-                    f"{results['reference'][name][solver]}",
+                    f"{reference[name][solver]}" if reference else "-",
                 ]
             )
     header = ["solver and preprocessing", "test accuracy", "deviation", "test loss", "reference"]
     count = len(results["right"]["lbfgs"])
-    return f"{results['right']['images']:,} images, {count} seeds of 70/15/15\n" + table(
-        header, rows
+    what = (
+        f"{results['backbone']}: {results['right']['images']:,} images, {count} seeds of 70/15/15"
     )
+    return f"{what}\n{table(header, rows)}"
 
 
 if __name__ == "__main__":

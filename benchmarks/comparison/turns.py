@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison.times import end_to_end_times, ratios, two_classes
+from benchmarks.comparison.times import all_in_ratios, end_to_end_times, ratios, two_classes
 from benchmarks.measuring.legs import Legs
 from benchmarks.measuring.limit import measured_peak
 from benchmarks.measuring.process import python, run
-from benchmarks.product import extract, fit, make_ready, options_of
+from benchmarks.product import export, extract, fit, make_ready, options_of
 from engine.backbones.request import request_from
 from engine.heads.split import SIDES
 
@@ -45,6 +45,10 @@ class Plan:
         given = self.arguments
         return ["--epochs", str(given.epochs), "--batch-size", str(given.batch_size)]
 
+    def ready_for_all(self) -> None:
+        """Have the fp32 model in the store of models, which is where `all in` begins."""
+        self._ready("fp32")
+
     def available(self) -> list[str]:
         """Return the precisions that were found to be available."""
         return [
@@ -74,6 +78,7 @@ def measured(plan: Plan) -> dict[str, Any]:
         turns.append((f"end_to_end/{phases}", partial(_end_to_end, plan, phases)))
         if number < len(precisions):
             turns += _cached_turns(plan, precisions[-1 - number])
+    turns += _all_in_turns(plan)
     turns.append((f"peak/{len(groups)}", partial(_peak, arguments)))
     found = {name: plan.legs.leg(name, measure) for name, measure in turns}
     parts = [found[f"end_to_end/{phases}"] for phases in groups]
@@ -85,6 +90,7 @@ def measured(plan: Plan) -> dict[str, Any]:
     cached = {precision: _cached_results(plan, precision) for precision in precisions}
     times = end_to_end_times(end_to_end)
     schedule = two_classes(arguments.images, arguments.epochs, arguments.batch_size)
+    all_in = {name: plan.legs.leg(f"all_in/{name}", dict) for name in ("extract", "fit", "export")}
     return {
         "images": arguments.images,
         "epochs": arguments.epochs,
@@ -96,6 +102,8 @@ def measured(plan: Plan) -> dict[str, Any]:
             precision: ratios(times, runs, arguments.images, arguments.epochs)
             for precision, runs in cached.items()
         },
+        "all_in": all_in,
+        "all_in_ratios": all_in_ratios(times, all_in, arguments.images, arguments.epochs),
     }
 
 
@@ -130,6 +138,22 @@ def _cached_turns(plan: Plan, precision: str) -> list[tuple[str, Callable[[], An
     long = partial(fit, cache, "--solver", "adam", *plan.recipe, "--epochs", "100")
     turns.append((f"{precision}/fit_adam_100", long))
     return turns
+
+
+def _all_in_turns(plan: Plan) -> list[tuple[str, Callable[[], Any]]]:
+    """All that a first run does with nothing there but the exported model; and the export."""
+    cache = plan.work / "all-in"
+
+    def first() -> dict[str, Any]:
+        plan.ready_for_all()
+        shutil.rmtree(cache, ignore_errors=True)
+        return extract(plan.source, cache, [*plan.options, "--precision", "auto"])
+
+    return [
+        ("all_in/extract", first),
+        ("all_in/fit", partial(fit, cache, "--solver", "adam", *plan.recipe)),
+        ("all_in/export", lambda: export(plan.work / "exported.onnx", plan.options).payload()),
+    ]
 
 
 def _cold(plan: Plan, precision: str) -> dict[str, Any]:
