@@ -10,7 +10,7 @@ from engine.graphs.session import session
 
 
 def check_model(model: ModelFile) -> None:
-    """Check what is to be run: its bytes, its form and, where it is int8, this CPU's sums.
+    """Check what is to be run: its bytes and, where it is int8, its form and this CPU's sums.
 
     Raises:
         Failure: it is damaged, it is not of a form that Onceover writes, or this CPU does not run
@@ -27,14 +27,15 @@ def check_model(model: ModelFile) -> None:
         raise Failure(
             f"{model.path} is damaged: it does not match its recorded SHA-256; {model.remedy}"
         )
-    from engine.graphs.files import refuse_foreign  # imports onnx
-
     quantization = model.description.quantization
     if quantization is not None:
+        # A cache may bring it from a stranger. What lies in the store is this user's own export,
+        # whose record is sealed: it does without the import of onnx at each start.
         from engine.backbones.saturation import refuse_saturation
+        from engine.graphs.files import refuse_foreign
 
         refuse_saturation(model.path, quantization)
-    refuse_foreign(model.path, plain=quantization is not None)
+        refuse_foreign(model.path)
 
 
 class Backbone:

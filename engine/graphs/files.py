@@ -50,22 +50,21 @@ def load_onnx(path: Path) -> onnx.ModelProto:
     return model
 
 
-def refuse_foreign(path: Path, *, plain: bool) -> None:
+def refuse_foreign(path: Path) -> None:
     """Raise Failure for an ONNX file of a form that Onceover does not write.
 
-    A cache may bring the file of a stranger, who names its SHA-256 too.
-
-    plain: whether it may hold no graph within its graph, as our int8 models do not.
+    A cache may bring the file of a stranger, who names its SHA-256 too. Our int8 models hold no
+    graph within their graph.
     """
     try:
         model = _read_graph(path)
     except (DecodeError, OSError, ValueError) as error:
         raise Failure(f"{path} is not an ONNX model; it is refused") from error
+    _refuse_other_files(path, model)
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
-    if plain and (inner or model.functions or model.graph.sparse_initializer):
+    if inner or model.functions or model.graph.sparse_initializer:
         raise Failure(f"{path} is not a model that Onceover wrote; it is refused")
-    _refuse_other_files(path, model)
 
 
 def _read_graph(path: Path) -> onnx.ModelProto:

@@ -158,7 +158,7 @@ def test_other_files_are_refused_wherever_they_are_named(tmp_path, where, locati
     path = tmp_path / "model.onnx"
     path.write_bytes(hidden(where, location).SerializeToString())
     (tmp_path / "other.bin").write_bytes(bytes(8))
-    for check in (read_onnx, load_onnx, lambda p: refuse_foreign(p, plain=False)):
+    for check in (read_onnx, load_onnx, refuse_foreign):
         with pytest.raises(Failure, match="in other files, which is refused"):
             check(path)
 
@@ -171,7 +171,7 @@ def test_a_data_file_that_is_missing_or_a_link_is_refused(tmp_path):
         with pytest.raises(Failure, match=r"model\.onnx\.data, the weights of model\.onnx, is no"):
             load_onnx(path)
         with pytest.raises(Failure, match="is no file"):
-            refuse_foreign(path, plain=True)
+            refuse_foreign(path)
         try:
             data_file(path).symlink_to(tmp_path / "moved")
         except OSError:
