@@ -5,14 +5,14 @@ python -m engine.extract SOURCE --cache DIR
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.request import add_backbone_options, add_precision_option
 
 if TYPE_CHECKING:
-    from engine.runner.extract import Extraction
+    from engine.runner.survey import Survey
 
 
 def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentParser:
@@ -23,7 +23,10 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         f"{prog} PetImages.zip --cache pets --weights random:0",
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="a folder, .zip, .tar[.gz] or a .csv with path,label"
+        "source",
+        metavar="SOURCE",
+        nargs="+",
+        help="a folder, .zip, .tar[.gz], a table (.csv, .tsv, .parquet) or shards-{000..099}.tar",
     )
     parser.add_argument("--cache", required=True, metavar="DIR", help="where features are kept")
     add_backbone_options(parser)
@@ -34,12 +37,45 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         default="bilinear",
         help="of the resize (default: bilinear; Keras' load_img uses nearest)",
     )
+    _add_source_options(parser)
     parser.add_argument("--fraction", type=_fraction, metavar="F", help="of each class, 0 to 1")
     parser.add_argument("--limit-per-class", type=_count, metavar="N", help="images of each class")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what is found, and stop before any is read"
+    )
+    parser.add_argument(
+        "--rehash",
+        action="store_true",
+        help="read every file again, also those whose size, times and number are as they were",
+    )
     parser.add_argument("--batch-size", type=_count, metavar="N", help="never changes a feature")
     parser.add_argument("--threads", type=_count, metavar="N", help="never changes a feature")
     return parser
+
+
+def _add_source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--labels",
+        metavar="HOW",
+        help="folder, column, none, or a regular expression over the path whose one group is the "
+        "label, as in '(cat|dog)\\.\\d+\\.jpg' (default: by the source)",
+    )
+    parser.add_argument(
+        "--splits",
+        choices=["auto", "folders", "none"],
+        default="auto",
+        help="whether folders are splits, such as train and test (default: auto)",
+    )
+    for what in ("path", "label", "split"):
+        parser.add_argument(
+            f"--{what}-column",
+            metavar="NAME",
+            help=f"of a table, the column with the {what}s (default: by the usual names)",
+        )
+    parser.add_argument(
+        "--base", metavar="DIR", help="where a table's paths count from (default: its folder)"
+    )
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.extract") -> int:
@@ -61,43 +97,74 @@ def _count(text: str) -> int:
     return value
 
 
-def _extract(arguments: argparse.Namespace, console: Console) -> None:
-    from cache.commandline.printable import printable
+def _extract(arguments: argparse.Namespace, console: Console) -> int:
+    from contextlib import ExitStack
+
     from engine.backbones.request import request_from
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
+    from engine.runner.account import joined_payload, rejections, summary
     from engine.runner.extract import FeatureRequest, extract
+
+    with ExitStack() as stack:
+        # All are looked at before the first is extracted, so that a wrong one costs no pass.
+        surveys = [stack.enter_context(images) for images in _surveys(arguments)]
+        found = [line for images in surveys for line in _found(images, len(surveys) > 1)]
+        for images in surveys:
+            for line in images.source.warnings:
+                console.warn(line)
+        if arguments.dry_run:
+            payload = joined_payload([images.payload() for images in surveys])
+            console.result(payload, "\n".join(found))
+            return 0
+        for line in found:
+            console.say(line)
+        request = FeatureRequest(
+            request_from(arguments), arguments.precision, arguments.interpolation
+        )
+        progress = stack.enter_context(shown_progress(quiet=console.quiet))
+        execution = Execution(
+            arguments.batch_size,
+            arguments.threads,
+            progress,
+            stack.enter_context(stop_request()),
+            arguments.rehash,
+        )
+        # The largest first: what it says of the precision holds for all.
+        order = sorted(surveys, key=lambda images: -len(images.samples))
+        done = {id(s): extract(s, arguments.cache, request, execution) for s in order}
+    extractions = [done[id(images)] for images in surveys]
+    for line in rejections(extractions):
+        console.say(line)
+    payload = joined_payload([extraction.payload() for extraction in extractions])
+    console.result(payload, summary(extractions, arguments.cache))
+    return 0 if any(e.tally.done > len(e.tally.rejected) for e in extractions) else 1
+
+
+def _surveys(arguments: argparse.Namespace) -> Iterator["Survey"]:
     from engine.runner.survey import Selection, survey
+    from engine.sources.base import SourceOptions
 
-    request = FeatureRequest(request_from(arguments), arguments.precision, arguments.interpolation)
+    options = SourceOptions(
+        arguments.labels,
+        arguments.splits,
+        arguments.path_column,
+        arguments.label_column,
+        arguments.split_column,
+        arguments.base,
+    )
     selection = Selection(arguments.fraction, arguments.limit_per_class, arguments.seed)
-    with (
-        survey(arguments.source, selection) as images,
-        shown_progress(quiet=console.quiet) as progress,
-        stop_request() as stop,
-    ):
-        execution = Execution(arguments.batch_size, arguments.threads, progress, stop)
-        extraction = extract(images, arguments.cache, request, execution)
-    for path, reason in extraction.tally.rejected:
-        console.say(f"rejected {printable(path)}: {printable(reason)}")
-    console.result(extraction.payload(), summary(extraction, arguments.cache))
+    for source in arguments.source:
+        yield survey(source, selection, options)
 
 
-def summary(extraction: "Extraction", cache: str) -> str:
-    """Return the lines that the command prints."""
+def _found(images: "Survey", named: bool) -> list[str]:
+    """Return what was found in a source, each line with its name where there are several."""
     from cache.commandline.printable import printable
 
-    tally, model = extraction.tally, extraction.model
-    rate = f", {extraction.images_per_second:.1f} images/s" if tally.computed else ""
-    return (
-        f"{tally.done} images: {tally.computed} computed, {tally.hits} already in the cache, "
-        f"{tally.duplicates} duplicates, {len(tally.rejected)} rejected; "
-        f"{extraction.survey.source.ignored} other files ignored\n"
-        f"space {extraction.space.id} ({model.backbone} at {model.layer}, {model.precision}) "
-        f"in {printable(cache)}; {extraction.seconds:.1f} s{rate}\n"
-        f"next: python -m engine.fit_head --cache {printable(cache)}"
-    )
+    prefix = f"{printable(images.location)}: " if named else ""
+    return [prefix + line for line in images.lines()]
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ class Execution:
     progress: is told how many of how many images are done.
     stop: once it is set, what is under way is finished and kept, and the job ends as Interrupted.
         None where nobody stops it.
+    rehash: read every file again, also those whose size, times and number are as they were.
     """
 
     batch_size: int | None = None
     threads: int | None = None
     progress: Progress = no_progress
     stop: threading.Event | None = None
+    rehash: bool = False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cache.rows import Row
+from cache.rows import SPLITS, Row
 from cache.store import DatasetWriter, Space
 from engine.backbones.backbone import Backbone
 from engine.runner.tally import Tally
@@ -66,7 +66,10 @@ def collect(loaded: Iterable[Loaded], batch_size: int, tally: Tally) -> Iterator
         tally.decode += item.decode_seconds
         status = "rejected" if item.reason else "cached"
         sample = item.sample
-        batch.rows.append(Row(sample.path, sample.label, item.digest, status, item.reason))
+        # What a source calls a split and is none of ours has no place in a row.
+        split = sample.split if sample.split in SPLITS else None
+        row = Row(sample.path, sample.label, item.digest, status, item.reason, split, item.stat)
+        batch.rows.append(row)
         if item.reason or item.digest in seen:
             continue
         seen.add(item.digest)

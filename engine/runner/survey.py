@@ -8,8 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from engine.sources.open import Sample, Source, open_source
+from cache.commandline.printable import printable
+from cache.rows import class_order
+from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
+from engine.sources.open import count_kinds, open_source
 from engine.sources.order import interleave, select
+from engine.sources.split_names import SIDES
+
+# Classes named in one line.
+_NAMED = 6
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,43 @@ class Survey:
 
     @property
     def classes(self) -> Mapping[str, int]:
-        """How many of the samples each class has, by name."""
+        """How many of the samples each class has, by name; whole numbers in numeric order."""
         labels = Counter(sample.label for sample in self.samples if sample.label is not None)
-        return dict(sorted(labels.items()))
+        return {label: labels[label] for label in class_order(labels)}
+
+    @property
+    def splits(self) -> Mapping[str, int] | None:
+        """How many of the samples each split has; None where the source has none."""
+        splits = Counter(sample.split for sample in self.samples if sample.split is not None)
+        order = [side for side in SIDES if side in splits]
+        order += sorted(splits.keys() - set(SIDES))
+        return {split: splits[split] for split in order} or None
+
+    def lines(self) -> list[str]:
+        """Return what was found, and what was guessed for that, a line each."""
+        classes, splits = self.classes, self.splits
+        labelled = sum(classes.values())
+        lines = []
+        if classes:
+            of = f"{_count(labelled, 'image')} of {_count(len(classes), 'class')}"
+            lines.append(f"{of}: {_named(classes)}")
+        if unlabelled := len(self.samples) - labelled:
+            lines.append(f"{_count(unlabelled, 'image')} without a label")
+        if splits:
+            lines.append(f"splits: {_named(splits)}")
+        if self.source.ignored:
+            lines.append(f"ignored: {count_kinds(self.source.ignored_kinds)}")
+        return lines + list(self.source.guesses)
 
     def payload(self) -> dict[str, Any]:
         """Return what was found as JSON values."""
         return {
             "source": self.location,
             "classes": dict(self.classes),
+            "splits": dict(self.splits) if self.splits else None,
             "samples": len(self.samples),
             "ignored": self.source.ignored,
+            "ignored_kinds": dict(self.source.ignored_kinds),
         }
 
     def __enter__(self) -> "Survey":
@@ -71,14 +104,22 @@ class Survey:
         self.source.close()
 
 
-def survey(location: str | Path, selection: Selection = Selection()) -> Survey:
+def survey(
+    location: str | Path,
+    selection: Selection = Selection(),
+    options: SourceOptions = BY_ITSELF,
+) -> Survey:
     """Open a source and choose samples of it. Close the result, or use it in a `with` block.
 
+    options: what is not to be guessed.
+
     Raises:
-        Failure: there is no such source, it cannot be read, or it holds no images.
+        Failure: there is no such source, it cannot be read, it holds no images, or cannot be
+            understood without more options.
+        UsageFailure: the options do not fit it.
     """
     started = time.perf_counter()
-    source = open_source(location)
+    source = open_source(location, options)
     samples = select(
         source.samples,
         fraction=selection.fraction,
@@ -93,4 +134,16 @@ def survey(location: str | Path, selection: Selection = Selection()) -> Survey:
 
 def dataset_name(location: str | Path) -> str:
     """Return the name that a source's rows go under in a cache: its absolute path."""
-    return str(Path(location).resolve())
+    return str(Path(location).expanduser().resolve())
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    """Return names with their counts: a few, then how many more there are."""
+    shown = [f"{printable(name, 40)} {count:,}" for name, count in list(counts.items())[:_NAMED]]
+    more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
+    return ", ".join(shown) + more
+
+
+def _count(count: int, noun: str) -> str:
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -17,7 +17,7 @@ from engine.process.execution import Execution
 from engine.runner.step import Batch, Computed, PartWriter, collect, compute
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
-from engine.sources.load import Loader
+from engine.sources.load import Loader, none_known
 
 # Images that are decoded ahead, at least: so many that no core waits while the backbone loads.
 _AHEAD = 128
@@ -53,7 +53,8 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     batch_size = execution.batch_size or BATCH_SIZE
     size = (space.description["height"], space.description["width"])
     table = space.write_dataset(survey.dataset, adds=survey.adds)
-    loader = Loader(survey.source, space.index().contains, size, target.interpolation)
+    known = none_known if execution.rehash else space.known_files(survey.dataset).digests
+    loader = Loader(survey.source, space.index().contains, size, target.interpolation, known)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
     try:
         ahead = max(_AHEAD, 2 * threads * batch_size)

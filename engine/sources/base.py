@@ -118,6 +118,11 @@ class Source(ABC):
         """What looks wrong, a line each."""
         return self.listing.warnings
 
+    @property
+    def advice(self) -> str:
+        """What to look at where none of the samples can be used."""
+        return "look at what is rejected, and why"
+
     @abstractmethod
     def read(self, sample: Sample) -> bytes:
         """Return the bytes of one of `samples`.

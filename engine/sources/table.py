@@ -54,6 +54,11 @@ class TableSource(Source):
         """The folder that relative paths count from."""
         return self._files.base
 
+    @property
+    def advice(self) -> str:
+        """Where the paths count from, see Source."""
+        return f"paths count from the folder {printable(str(self.base))}, unless another is given"
+
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""
         if fault := self._faults.get(sample.path):

@@ -23,8 +23,8 @@ from engine.images.resize import resize
 from engine.runner import extract as extraction
 
 KEYS = [
-    *("source", "space", "backbone", "precision", "precision_reason", "classes", "samples"),
-    *("ignored", "computed", "hits", "duplicates", "rejected"),
+    *("source", "space", "backbone", "precision", "precision_reason", "classes", "splits"),
+    *("samples", "ignored", "ignored_kinds", "computed", "hits", "duplicates", "rejected"),
     *("seconds", "images_per_second", "stages"),
 ]
 

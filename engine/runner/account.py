@@ -1,0 +1,92 @@
+"""What extractions did, as JSON and in words: of several sources, each a dataset of its own."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cache.commandline.printable import printable
+from cache.rows import class_order
+from engine.runner.extract import Extraction
+
+_SUMMED = ("samples", "ignored", "computed", "hits", "duplicates", "seconds")
+# Rejected images that are named one by one for one reason.
+_NAMED = 3
+
+_COUNTS = ("classes", "splits", "ignored_kinds", "stages")
+
+
+def joined_payload(payloads: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return one JSON object for several surveys or extractions; the only one as it is.
+
+    `source` is then a list, numbers and counts are summed up, the rest is the first's.
+    """
+    first = payloads[0]
+    if len(payloads) == 1:
+        return first
+    joined = {**first, "source": [payload["source"] for payload in payloads]}
+    for key in first.keys() & set(_SUMMED):
+        joined[key] = round(sum(payload[key] for payload in payloads), 4)
+    for key in first.keys() & set(_COUNTS):
+        joined[key] = _sum([payload[key] for payload in payloads])
+    if "rejected" in first:
+        joined["rejected"] = [entry for payload in payloads for entry in payload["rejected"]]
+        # Of the passes, whose seconds the rates say.
+        computed = [(p["computed"], p["images_per_second"]) for p in payloads]
+        seconds = sum(count / rate for count, rate in computed if rate)
+        total = sum(count for count, _ in computed)
+        joined["images_per_second"] = round(total / seconds, 3) if seconds else 0.0
+    return joined
+
+
+def _sum(counts: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
+    """Return counts summed up by name; whole numbers among names in numeric order."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each or {})
+    return {name: round(total[name], 4) for name in class_order(total)} or None
+
+
+def rejections(extractions: Sequence[Extraction]) -> list[str]:
+    """Return a line for each rejected image; one for all of a reason that many have."""
+    paths: dict[str, list[str]] = {}
+    for extraction in extractions:
+        for path, reason in extraction.tally.rejected:
+            paths.setdefault(reason, []).append(path)
+    lines = []
+    for reason, rejected in paths.items():
+        first = [printable(path) for path in rejected[:_NAMED]]
+        if len(rejected) > _NAMED:
+            first = [f"{len(rejected):,} images, the first {first[0]}"]
+        lines += [f"rejected {path}: {printable(reason)}" for path in first]
+    return lines
+
+
+def summary(extractions: Sequence[Extraction], cache: str) -> str:
+    """Return the lines that the command prints."""
+    tallies = [extraction.tally for extraction in extractions]
+    done, computed, hits, duplicates, rejected = (
+        sum(numbers)
+        for numbers in zip(
+            *((t.done, t.computed, t.hits, t.duplicates, len(t.rejected)) for t in tallies),
+            strict=True,
+        )
+    )
+    first = extractions[0]
+    passes = sum(extraction.pass_seconds for extraction in extractions)
+    seconds = sum(extraction.seconds for extraction in extractions)
+    rate = f", {computed / passes:.1f} images/s" if computed else ""
+    ignored = sum(extraction.survey.source.ignored for extraction in extractions)
+    counts = (
+        f"{done} images: {computed} computed, {hits} already in the cache, "
+        f"{duplicates} duplicates, {rejected} rejected; {ignored} other files ignored"
+    )
+    space = (
+        f"space {first.space.id} ({first.model.backbone} at {first.model.layer}, "
+        f"{first.model.precision}) in {printable(cache)}; {seconds:.1f} s{rate}"
+    )
+    lines = [counts, space]
+    if done > rejected:
+        lines.append(f"next: python -m engine.fit_head --cache {printable(cache)}")
+    else:
+        lines.append(f"no image gives a feature; {first.survey.source.advice}")
+    return "\n".join(lines)
