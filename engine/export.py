@@ -63,15 +63,12 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
     from engine.backbones.request import request_from
-    from engine.exporters.backbone import export_backbone
-    from engine.process.progress import shown_progress
+    from engine.exporters.one_file import export_one_file
 
     started = time.perf_counter()
     request, out = request_from(arguments), Path(arguments.out)
     if arguments.calibrate is None:
-        # Lines of a download come often where there is no bar: somebody waits for this one.
-        with shown_progress("megabyte", quiet=console.quiet, interval=5.0) as progress:
-            model = export_backbone(request, out, progress)
+        model = export_one_file(request, out)
     else:
         from engine.exporters.int8 import export_int8
 

@@ -54,9 +54,7 @@ def exported_model(request: BackboneRequest) -> ModelFile:
         with _scratch(store) as scratch:
             made = scratch / "made"
             made.mkdir()
-            arguments = [*request.options(), "--out", str(made / "model.onnx")]
-            record = run_in_child("engine.exporters", arguments, "the export")
-            write_description(made / "model.json", json.loads(record))
+            export_in_child(request, made)
             # The folder appears with all that is in it, or not at all.
             try:
                 made.rename(folder)
@@ -65,6 +63,15 @@ def exported_model(request: BackboneRequest) -> ModelFile:
                     raise
                 # Another process was first.
     return read_description(folder / "model.json", folder / "model.onnx")
+
+
+def export_in_child(request: BackboneRequest, folder: Path) -> ModelFile:
+    """Export a backbone to `model.onnx`, with `model.json`, in a folder; Failure if that fails."""
+    path = folder / "model.onnx"
+    arguments = [*request.options(), "--out", str(path)]
+    record = run_in_child("engine.exporters", arguments, "the export")
+    write_description(folder / "model.json", json.loads(record))
+    return read_description(folder / "model.json", path)
 
 
 @contextlib.contextmanager

@@ -6,14 +6,17 @@ The store runs it as a process of its own, which takes TensorFlow's memory with 
 """
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.request import add_backbone_options
 
+PROG = "python -m engine.exporters"
 
-def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.exporters") -> int:
+
+def main(argv: Sequence[str] | None = None, prog: str = PROG) -> int:
     """Run the command; return its exit code."""
     parser = command_parser(
         prog,
@@ -31,12 +34,18 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
 
     from engine.backbones.request import request_from
     from engine.exporters.backbone import export_backbone
+    from engine.exporters.limits import SECONDS, limit_memory, limited_time
     from engine.process.progress import shown_progress
 
     request, out = request_from(arguments), Path(arguments.out)
-    # Lines of a download come often where there is no bar: somebody waits for this one.
-    with shown_progress("megabyte", quiet=console.quiet, interval=5.0) as progress:
-        model = export_backbone(request, out, progress, for_store=True)
+    with contextlib.ExitStack() as stack:
+        if request.is_file:
+            limit_memory(Path(request.backbone))
+            late = f"{request.backbone} takes longer than {SECONDS / 60:.0f} minutes to export"
+            stack.enter_context(limited_time(f"{PROG}: {late}; it may hold an endless loop"))
+        # Lines of a download come often where there is no bar: somebody waits for this one.
+        progress = shown_progress("megabyte", quiet=console.quiet, interval=5.0)
+        model = export_backbone(request, out, stack.enter_context(progress))
     record = {**model.digests.record("sha256", "data_sha256"), **asdict(model.description)}
     console.result(record, f"{model.path} is written")
 

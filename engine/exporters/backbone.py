@@ -18,22 +18,17 @@ from engine.exporters.graph import Graph, graph_of, write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.trial import try_out
 from engine.exporters.weights import load_weights, random_weights, weights_digest
-from engine.graphs.files import join_files, read_onnx
+from engine.graphs.files import read_onnx
 from engine.graphs.model_file import data_file, digests
 from engine.process.progress import Progress, no_progress
 
 
 def export_backbone(
-    request: BackboneRequest,
-    path: Path,
-    progress: Progress = no_progress,
-    *,
-    for_store: bool = False,
+    request: BackboneRequest, path: Path, progress: Progress = no_progress
 ) -> ModelFile:
-    """Export a backbone to the file `path`.
+    """Export a backbone to the file `path`, its larger constants to the data file beside it.
 
     progress: of a download, in megabytes.
-    for_store: whether its larger constants go to a data file beside it, where they are mapped.
 
     Raises:
         Failure: the weights cannot be had, or the file is not a network that takes RGB images.
@@ -48,8 +43,6 @@ def export_backbone(
         else:
             description = _export_keras(request, unfinished, progress)
         try_out(request.backbone, unfinished, description, foreign=request.is_file)
-        if not for_store:
-            join_files(unfinished)
         model = ModelFile(path, digests(unfinished), description)
         if model.digests.data is not None:
             data_file(unfinished).replace(data_file(path))

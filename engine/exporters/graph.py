@@ -13,7 +13,9 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure, first_line
+from cache.space import MAX_DIMENSION
 from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
+from engine.exporters.limits import MAX_SIDE
 from engine.graphs.files import write_onnx
 from engine.graphs.walk import constants, needed, replace_nodes
 
@@ -67,6 +69,11 @@ def graph_of(
     height, width = shapes[0][2:] if shapes[0][1] == 3 else shapes[0][1:3]
     if not height or not width:
         raise Failure("the network does not say the size of the images that it takes")
+    if not 0 < min(height, width) <= max(height, width) <= MAX_SIDE:
+        raise Failure(
+            f"the network takes images of {height} x {width} pixels; a backbone takes sides of "
+            f"1 to {MAX_SIDE}"
+        )
     outputs = {entry.name: entry for entry in model.graph.output}
     if layer is None and len(outputs) > 1:
         choices = " or ".join(outputs)
@@ -75,8 +82,13 @@ def graph_of(
     if name not in outputs:
         raise UsageFailure(f"the network has no output {name!r}; it has: {', '.join(outputs)}")
     features = math.prod(d.dim_value for d in outputs[name].type.tensor_type.shape.dim[1:])
-    if features == 0:
+    if features <= 0:
         raise Failure(f"the network does not say how many values its output {name} has")
+    if features > MAX_DIMENSION:
+        raise Failure(
+            f"the network's output {name} has {features} values an image, a cache takes up to "
+            f"{MAX_DIMENSION}; choose another layer"
+        )
     for entry, wanted in ((images[0], pixel), (outputs[name], TensorProto.FLOAT)):
         kind = entry.type.tensor_type.elem_type
         if kind != wanted:

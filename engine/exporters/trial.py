@@ -92,6 +92,8 @@ def _features(
             if len(batch) != size:
                 raise ValueError(f"{size} images gave {len(batch)} rows of features")
     except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+        if max(sizes) == 1:
+            raise Failure(f"{network} cannot be run: {first_line(error)}") from error
         raise Failure(
             f"{network} does not take any number of images at once "
             f"({first_line(error)}); export it with a free batch dimension"

@@ -210,17 +210,6 @@ def _place(constant: TensorProto, location: str, offset: int, length: int) -> No
         constant.external_data.add(key=key, value=str(value))
 
 
-def join_files(path: Path) -> None:
-    """Put what is in the data file of a model into the model itself.
-
-    Raises:
-        Failure: it would be larger than 2 GB.
-    """
-    if data_file(path).exists():
-        write_one_file(load_onnx(path), path)
-        data_file(path).unlink()
-
-
 def write_one_file(model: onnx.ModelProto, path: Path) -> None:
     """Write a model with all its constants to one file. Failure if it would exceed 2 GB."""
     try:

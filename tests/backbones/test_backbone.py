@@ -125,7 +125,7 @@ def test_a_data_file_is_part_of_the_model(tmp_path, tiny_backbone):
     """It is digested too, may not be a link, and is what the graph names."""
     path, data = tmp_path / "model.onnx", tmp_path / "model.onnx.data"
     asked = backbone_request(str(tiny_backbone), "imagenet", None, "tf")
-    model = export_backbone(asked, path, for_store=True)
+    model = export_backbone(asked, path)
     assert Backbone(model).features(np.zeros((2, 32, 32, 3), np.uint8)).shape == (2, 24)
     original = data.read_bytes()
     data.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))

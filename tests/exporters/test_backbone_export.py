@@ -18,7 +18,7 @@ from engine.backbones.model import METADATA_KEY
 from engine.backbones.request import BackboneRequest, backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.files import metadata_of
-from engine.graphs.model_file import Digests, digests
+from engine.graphs.model_file import Digests, data_file, digests
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
 
@@ -31,8 +31,8 @@ def test_an_exported_file_says_what_it_is(tiny_backbone, tmp_path):
     path = tmp_path / "out.onnx"
     model = export_backbone(request(tiny_backbone, preprocessing="torch"), path)
     assert model.path == path
-    assert model.digests == Digests(file_sha256(path), None)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["out.onnx"]
+    assert model.digests == Digests(file_sha256(path), file_sha256(data_file(path)))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out.onnx", "out.onnx.data"]
     description = model.description
     assert json.loads(metadata_of(onnx.load(path))[METADATA_KEY]) == asdict(description)
     assert description.weights == file_sha256(tiny_backbone)
@@ -76,7 +76,8 @@ def test_a_file_that_was_exported_here_is_taken_as_it_is(tiny_backbone, tmp_path
         request(own.path, None, "tf"),
         request(own.path, "pooled", "tf"),
     ):
-        again = export_backbone(given, tmp_path / "again.onnx")
+        (tmp_path / "again").mkdir(exist_ok=True)
+        again = export_backbone(given, tmp_path / "again" / "own.onnx")
         assert again.digests == own.digests
         assert again.description == own.description
 
@@ -187,7 +188,7 @@ def test_a_failed_export_leaves_an_earlier_file_as_it_was(tiny_backbone, tmp_pat
     with pytest.raises(OSError, match="No space"):
         export_backbone(request(tiny_backbone, preprocessing="caffe"), own.path)
     assert digests(own.path) == own.digests
-    assert [entry.name for entry in tmp_path.iterdir()] == ["own.onnx"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["own.onnx", "own.onnx.data"]
 
 
 def test_a_folder_that_is_not_there_is_a_usage_error(tiny_backbone, tmp_path):
@@ -209,6 +210,10 @@ def test_the_command_prints_one_json_object(tiny_backbone, tmp_path, capsys):
     assert captured.err == ""
     assert result["out"] == str(out)
     assert result["sha256"] == file_sha256(out)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.onnx"]
+    assert not any(
+        c.external_data for c in onnx.load(out, load_external_data=False).graph.initializer
+    )
     assert result["bytes"] == out.stat().st_size
 
 
