@@ -34,8 +34,8 @@ def check_model(model: ModelFile) -> None:
         from engine.backbones.saturation import refuse_saturation
         from engine.graphs.files import refuse_foreign
 
-        refuse_saturation(model.path, quantization)
         refuse_foreign(model.path)
+        refuse_saturation(model.path, quantization)
 
 
 class Backbone:

@@ -11,7 +11,7 @@ import pytest
 from onnx import helper
 
 from cache.failures import Failure
-from engine.backbones.backbone import Backbone
+from engine.backbones.backbone import Backbone, check_model
 from engine.backbones.model import ModelFile, feature_space, read_description
 from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
@@ -147,5 +147,8 @@ def test_a_data_file_is_part_of_the_model(tmp_path, tiny_backbone):
     located = next(c for c in graph.graph.initializer if c.external_data)
     located.external_data[0].value = "../model.onnx.data"
     path.write_bytes(graph.SerializeToString())
+    description = replace(
+        model.description, quantization={"levels": 127, "model": digests(path)[0]}
+    )
     with pytest.raises(Failure, match="in other files, which is refused"):
-        Backbone(replace(model, digests=digests(path)))
+        check_model(replace(model, digests=digests(path), description=description))
