@@ -149,13 +149,16 @@ def _extent(directory: _Directory, at: int) -> tuple[int, int, int, int]:
 def _with_needed_tags(directory: _Directory) -> bytes:
     """Return the file with a directory of _TAGS alone, in order, behind all else."""
     data, order, big = directory.data, directory.order, directory.big
-    entries = []
+    entries, total = [], 0
     for tag in sorted(_TAGS & directory.entries.keys()):
         at = directory.entries[tag]
-        kind, count, _, end = _extent(directory, at)
+        kind, count, begin, end = _extent(directory, at)
         if kind in _SIZES and end <= len(data):  # Pillow passes over others, with a warning
             check_count(count, _limit(kind), "strips, tiles or other values of a tag")
+            total += end - begin
             entries.append(data[at : at + (20 if big else 12)])
+    if total > len(data):  # Pillow keeps a copy for each
+        raise Rejected("tags that share their values")
     padding = b"\0" * (len(data) % 2)
     start = struct.pack(order + ("Q" if big else "L"), len(data) + len(padding))
     number = struct.pack(order + ("Q" if big else "H"), len(entries))
