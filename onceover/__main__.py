@@ -6,6 +6,7 @@ Each command is the `main` of its module, which is imported when it is asked for
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
 
@@ -53,11 +54,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"onceover {version('onceover')}")
         return 0
-    said = f"no command {unknown[0]}" if unknown else "no command"
-    print(
-        f"onceover: {said}; choose from: {', '.join(COMMANDS)} (see onceover --help)",
-        file=sys.stderr,
-    )
+    said, meant = "no command", []
+    if unknown:
+        said, meant = f"no command {unknown[0]}", get_close_matches(unknown[0], COMMANDS, 1)
+    choice = f"did you mean {meant[0]}?" if meant else f"choose from: {', '.join(COMMANDS)}"
+    print(f"onceover: {said}; {choice} (see onceover --help)", file=sys.stderr)
     return 2
 
 

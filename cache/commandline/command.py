@@ -86,6 +86,15 @@ class _Parser(argparse.ArgumentParser):
         return options
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Wraps the description between words, and leaves the example as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith("example:"):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 def command_parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
     """Return a parser with the options that every command has, and `example` below its help.
 
@@ -95,7 +104,7 @@ def command_parser(prog: str, description: str, example: str) -> argparse.Argume
         prog=prog,
         description=description,
         epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Help,
         allow_abbrev=False,
     )
     add_output_options(parser)

@@ -84,11 +84,22 @@ def test_the_commands_are_listed_and_the_version_is_told(capsys):
     assert capsys.readouterr().out == f"onceover {version('onceover')}\n"
 
 
+def test_help_is_wrapped_between_words(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "50")
+    with pytest.raises(SystemExit, match="0"):
+        main(["fit", "--help"])
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 50
+    assert "write it with its" in " ".join(out.split())
+    assert out.endswith("\nexample:\n  onceover fit --cache pets\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "no command; choose from: extract, fit"),
         (["train"], "no command train; choose from: extract, fit"),
+        (["extrct", "x"], "no command extrct; did you mean extract?"),
         (["--json", "fit"], "no command --json"),
         (["fit"], "onceover fit: the following arguments are required: --cache"),
         (["fit", "--cache"], "onceover fit: argument --cache: expected one argument"),
