@@ -11,6 +11,10 @@ MAX_ACCURACY_LOSS, MAX_P_VALUE = 0.02, 0.05
 # the cosine to 1, and the speed.
 _FAR_COSINE, _FAR_GAIN = 2.0, 1.25
 
+# Images of which int8 is taken at the earliest: of 16, one in five sets would hold none of those
+# that are lost altogether if one in ten were (docs/decisions/050).
+_LEAST_TAKEN = 32
+
 # Heads that lose images only by as much chance as this have not even begun to look worse.
 _NO_HINT = 0.25
 
@@ -40,14 +44,16 @@ def is_clear(parity: Parity) -> bool:
     """Tell whether figures of a few images are so far from what is asked that no more are needed.
 
     Far above it: each cosine, the mean and the least, is lost by half of what is allowed or less,
-    the speed exceeds what is asked, and heads show no hint of being worse. Far below it: the mean
-    is lost by twice of what is allowed, or the speed is hopeless.
+    the speed exceeds what is asked, and heads show no hint of being worse, all on images enough to
+    hold some of what goes wrong now and then. Far below it: the mean is lost by twice of what is
+    allowed, or the speed is hopeless.
     """
     lost, allowed = 1 - parity.cosine_mean, 1 - MIN_COSINE_MEAN
     if lost > _FAR_COSINE * allowed or parity.gain < MIN_GAIN / _FAR_GAIN:
         return True
     return (
-        parity.gain >= MIN_GAIN * _FAR_GAIN
+        parity.images >= _LEAST_TAKEN
+        and parity.gain >= MIN_GAIN * _FAR_GAIN
         and lost <= allowed / _FAR_COSINE
         and 1 - parity.cosine_min <= (1 - MIN_COSINE_P1) / _FAR_COSINE
         and (parity.head is None or parity.head.p_value >= _NO_HINT)

@@ -8,8 +8,8 @@ from engine.precision.paired_heads import PairedHeads
 from engine.precision.parity import Parity
 from engine.precision.verdict import is_clear, objections_to
 
-EQUAL = PairedHeads(16, 1.0, 0.98, 0.98, 1.0)
-GOOD = Parity(16, 0.999, 0.995, 0.99, 0.02, EQUAL, 10.0, 30.0)
+EQUAL = PairedHeads(32, 1.0, 0.98, 0.98, 1.0)
+GOOD = Parity(32, 0.999, 0.995, 0.99, 0.02, EQUAL, 10.0, 30.0)
 BELOW = replace(EQUAL, other=0.9, p_value=0.01)
 
 
@@ -48,6 +48,8 @@ def test_heads_are_no_objection_without_a_loss_that_is_large_and_sure(head):
     [
         ({}, True),
         ({"head": None}, True),
+        ({"images": 16}, False),  # that none of 16 is lost says little
+        ({"images": 16, "cosine_mean": 0.9}, True),
         ({"cosine_mean": 0.9949}, False),
         ({"cosine_mean": 0.985}, False),  # too near to be left, too far to be taken
         ({"cosine_mean": 0.979}, True),

@@ -1,0 +1,103 @@
+"""The convolutions of a graph that can be split in two smaller ones, and the splitting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from engine.graphs import walk
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of one group with constant weights.
+
+    output: its tensor, its name. kernel: float32 (O, I, KH, KW). bias: float32 (O,), zeros where it
+    has none.
+    """
+
+    output: str
+    kernel: np.ndarray
+    bias: np.ndarray
+
+    @property
+    def outputs(self) -> int:
+        """How many channels it gives."""
+        return len(self.kernel)
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a convolution becomes: one of fewer channels, then one of single positions.
+
+    narrow: float32 (rank, I, KH, KW), without a bias. wide: float32 (O, rank). bias: float32 (O,).
+    """
+
+    narrow: np.ndarray
+    wide: np.ndarray
+    bias: np.ndarray
+
+
+def convolutions(graph: onnx.GraphProto) -> dict[str, Convolution]:
+    """Return the convolutions that can be split, by their outputs, in the graph's order.
+
+    Those of single positions are left out: two of them have no fewer multiplications unless the
+    rank is below half, where nothing of the answer is left.
+    """
+    constants = walk.constants(graph)
+    found = {}
+    for node in graph.node:
+        if node.op_type != "Conv" or walk.attributes(node).get("group", 1) != 1:
+            continue
+        if any(name and name not in constants for name in node.input[1:]):
+            continue
+        kernel = numpy_helper.to_array(constants[node.input[1]])
+        if kernel.ndim != 4 or kernel.shape[2:] == (1, 1) or kernel.dtype != np.float32:
+            continue
+        has_bias = len(node.input) > 2 and node.input[2]
+        bias = numpy_helper.to_array(constants[node.input[2]]) if has_bias else None
+        found[node.output[0]] = Convolution(
+            node.output[0], kernel, np.zeros(len(kernel), np.float32) if bias is None else bias
+        )
+    return found
+
+
+def split_convolutions(model: onnx.ModelProto, splits: Mapping[str, Split]) -> onnx.ModelProto:
+    """Return a copy of a model in which convolutions are split, by their outputs."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        split = splits.get(node.output[0])
+        nodes += [node] if split is None else _split_nodes(node, split, graph)
+    walk.replace_nodes(graph, nodes)
+    used = {name for node in graph.node for name in node.input}
+    constants = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+    return result
+
+
+def _split_nodes(
+    node: onnx.NodeProto, split: Split, graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    """Return the two nodes of a split, whose constants are added to the graph."""
+    output = node.output[0]
+    names = {part: f"{output}/{part}" for part in ("narrow", "wide", "bias")}
+    values = (split.narrow, split.wide[:, :, None, None], split.bias)
+    graph.initializer.extend(
+        numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
+        for name, array in zip(names.values(), values, strict=True)
+    )
+    narrow = onnx.NodeProto()
+    narrow.CopyFrom(node)
+    narrow.input[:] = [node.input[0], names["narrow"]]
+    narrow.output[:] = [f"{output}/between"]
+    narrow.name = narrow.output[0]
+    wide = helper.make_node(
+        "Conv", [narrow.output[0], names["wide"], names["bias"]], [output], name=output
+    )
+    return [narrow, wide]

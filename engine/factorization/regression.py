@@ -1,0 +1,96 @@
+"""A layer's responses from fewer of its own: reduced-rank regression.
+
+A layer of the split network reads what the layers before it made of the images, not what they
+should have made. So its response there is regressed on the true one, which takes back what it can
+of their errors (Zhang, Zou, He, Sun, Accelerating Very Deep Convolutional Networks for
+Classification and Detection, 2015, section 2.3: asymmetric reconstruction). With x the responses
+there and y the true ones, both centred, the best matrix of rank r is
+
+    U_r U_r' C_yx C_xx^-1,        U_r the first eigenvectors of C_yx C_xx^-1 C_xy
+
+(Izenman, Reduced-rank regression for the multivariate linear model, 1975).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Added to the diagonal of the products, relative to its mean: towards the response as it is.
+_HELD_BACK = 1e-3
+
+
+@dataclass
+class Moments:
+    """Sums over positions of a layer's responses on approximated inputs, x, and true ones, y.
+
+    All float64. count: positions. x, y: (C,). xx, yx, yy: (C, C).
+    """
+
+    count: int
+    x: np.ndarray
+    y: np.ndarray
+    xx: np.ndarray
+    yx: np.ndarray
+    yy: np.ndarray
+
+    @classmethod
+    def none(cls, channels: int) -> "Moments":
+        """Return those of no positions."""
+        square = (channels, channels)
+        return cls(
+            0,
+            np.zeros(channels),
+            np.zeros(channels),
+            *(np.zeros(square) for _ in range(3)),
+        )
+
+    def add(self, x: np.ndarray, y: np.ndarray) -> None:
+        """Take in responses, float32 (positions, C) each."""
+        self.count += len(x)
+        self.x += x.sum(axis=0, dtype=np.float64)
+        self.y += y.sum(axis=0, dtype=np.float64)
+        self.xx += x.T @ x
+        self.yx += y.T @ x
+        self.yy += y.T @ y
+
+    def centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the covariances of x with x, y with x, y with y."""
+        x, y = self.x / self.count, self.y / self.count
+        return (
+            self.xx / self.count - np.outer(x, x),
+            self.yx / self.count - np.outer(y, x),
+            self.yy / self.count - np.outer(y, y),
+        )
+
+
+@dataclass(frozen=True)
+class Mix:
+    """y = wide (narrow' x) + shift, of rank r. narrow, wide: float64 (C, r); shift: (C,).
+
+    Each of the r values between has a deviation of one: they share a scale where they are rounded.
+    """
+
+    narrow: np.ndarray
+    wide: np.ndarray
+    shift: np.ndarray
+
+
+def reduced_rank(moments: Moments, rank: int) -> Mix:
+    """Return the mix of `rank` that gives y best from x."""
+    xx, yx, _ = moments.centred()
+    held = _HELD_BACK * np.trace(xx) / len(xx) + 1e-12
+    identity = held * np.eye(len(xx))
+    full = np.linalg.solve(xx + identity, (yx + identity).T).T
+    _, vectors = np.linalg.eigh(full @ xx @ full.T)
+    wide = vectors[:, ::-1][:, :rank]
+    narrow = full.T @ wide
+    deviations = np.sqrt(np.maximum(np.einsum("ir,ij,jr->r", narrow, xx, narrow), 1e-12))
+    narrow, wide = narrow / deviations, wide * deviations
+    shift = (moments.y - wide @ (narrow.T @ moments.x)) / moments.count
+    return Mix(narrow, wide, shift)
+
+
+def energies(moments: Moments) -> np.ndarray:
+    """Return the share of the variance of y that the best r of its directions have, (C,)."""
+    eigenvalues = np.maximum(np.linalg.eigvalsh(moments.centred()[2])[::-1], 0)
+    return np.asarray(np.cumsum(eigenvalues) / max(eigenvalues.sum(), 1e-30))

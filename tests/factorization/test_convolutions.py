@@ -1,0 +1,54 @@
+"""Which convolutions can be split, and what splitting one gives."""
+
+import numpy as np
+import onnx
+import pytest
+from int8_samples import kernel, model, node, pictures, run
+
+from engine.backbones.preprocessing import NETWORK_INPUT
+from engine.factorization.convolutions import Split, convolutions, split_convolutions
+
+NODES = [
+    node("Conv", f"{NETWORK_INPUT} k0 b0", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
+    node("Relu", "a", "b"),
+    node("Conv", "b k1", "c"),
+    node("Conv", "c depthwise", "d", group=8),
+    node("Conv", "d one", "e"),
+    node("Mul", "k2 half", "computed"),
+    node("Conv", "e computed", "f", pads=[1, 1, 1, 1]),
+    node("Flatten", "f", "features"),
+]
+CONSTANTS = {
+    "k0": kernel(8, 3, 3, 3),
+    "b0": np.linspace(-1, 1, 8).astype(np.float32),
+    "k1": kernel(8, 8, 2, 2),
+    "depthwise": kernel(8, 1, 2, 2),
+    "one": kernel(8, 8, 1, 1),
+    "k2": kernel(8, 8, 3, 3),
+    "half": np.float32(0.5),
+}
+
+
+def test_plain_ones_of_several_positions_with_constant_weights_can_be_split():
+    found = convolutions(model(NODES, CONSTANTS, "features").graph)
+    assert list(found) == ["a", "c"]
+    assert found["a"].bias.tolist() == CONSTANTS["b0"].tolist()
+    assert found["c"].bias.tolist() == [0.0] * 8
+    np.testing.assert_array_equal(found["c"].kernel, CONSTANTS["k1"])
+
+
+@pytest.mark.parametrize("name", ["a", "c"])
+def test_a_split_of_all_ranks_is_the_convolution(name):
+    proto = model(NODES, CONSTANTS, "features")
+    before = proto.SerializeToString(deterministic=True)
+    whole = convolutions(proto.graph)[name]
+    turn = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
+    narrow = np.tensordot(turn.T, whole.kernel, axes=1)
+    split = split_convolutions(proto, {name: Split(narrow, turn, whole.bias)})
+    assert proto.SerializeToString(deterministic=True) == before
+    onnx.checker.check_model(split, full_check=True)
+    assert sum(entry.op_type == "Conv" for entry in split.graph.node) == 6
+    used = {each for entry in split.graph.node for each in entry.input}
+    assert {constant.name for constant in split.graph.initializer} <= used
+    expected = run(proto, pictures(3))
+    np.testing.assert_allclose(run(split, pictures(3)), expected, atol=1e-4 * abs(expected).max())

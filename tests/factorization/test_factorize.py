@@ -1,0 +1,119 @@
+"""A network of fewer multiplications that answers as the true one does."""
+
+import numpy as np
+import onnx
+import pytest
+from int8_samples import kernel, model, node, pictures, run
+
+import engine.factorization.factorize
+import engine.factorization.side_by_side
+from engine.backbones.preprocessing import NETWORK_INPUT
+from engine.factorization.factorize import factorize
+from engine.factorization.regression import Moments
+
+CONV = {"pads": [1, 1, 1, 1]}
+CHAIN = [
+    node("Conv", f"{NETWORK_INPUT} k0 bias", "a", **CONV),
+    node("Relu", "a", "b"),
+    node("Conv", "b k1 bias", "c", strides=[2, 2], **CONV),
+    node("Relu", "c", "d"),
+    node("Conv", "d k2", "e", **CONV),
+    node("Relu", "e", "f"),
+]
+BRANCHES = [
+    *CHAIN[:2],
+    node("Conv", "b k1 bias", "c", **CONV),
+    node("Conv", "b k2", "d", **CONV),
+    node("Concat", "c d", "e", axis=1),
+    node("Conv", "e k3", "f", **CONV),
+]
+
+
+def low_rank(outputs, inputs, rank, seed):
+    """Return a kernel whose answers have no more directions than `rank`, but for a little."""
+    rng = np.random.default_rng([9, seed])
+    few = kernel(rank, inputs, 3, 3, seed=seed)
+    mix = rng.standard_normal((outputs, rank)) / np.sqrt(rank)
+    noise = 0.02 * kernel(outputs, inputs, 3, 3, seed=seed + 1)
+    return (np.tensordot(mix, few, axes=1) + noise).astype(np.float32)
+
+
+CONSTANTS = {
+    "k0": kernel(16, 3, 3, 3, size=0.02),
+    "k1": low_rank(16, 16, 6, 1),
+    "k2": low_rank(16, 16, 6, 3),
+    "k3": low_rank(16, 32, 6, 5),
+    "bias": np.linspace(-0.5, 0.5, 16).astype(np.float32),
+}
+
+
+def network(nodes):
+    ended = [
+        *nodes,
+        node("GlobalAveragePool", nodes[-1].output[0], "p"),
+        node("Flatten", "p", "features"),
+    ]
+    used = {name for entry in ended for name in entry.input}
+    return model(ended, {k: v for k, v in CONSTANTS.items() if k in used}, "features")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "ranks"),
+    [
+        (CHAIN, {"c": 6, "e": 6}),
+        (CHAIN, {"a": 12, "c": 6, "e": 6}),
+        (BRANCHES, {"c": 6, "d": 6, "f": 6}),
+        (BRANCHES, {"d": 6}),
+    ],
+)
+def test_it_comes_close_on_other_images(nodes, ranks):
+    proto = network(nodes)
+    before = proto.SerializeToString(deterministic=True)
+    split = factorize(proto, ranks, pictures(12))
+    assert proto.SerializeToString(deterministic=True) == before
+    onnx.checker.check_model(split, full_check=True)
+    kernels = {c.name: c.dims[0] for c in split.graph.initializer if c.name.endswith("/narrow")}
+    assert kernels == {f"{name}/narrow": rank for name, rank in ranks.items()}
+    others = pictures(10, seed=7)
+    expected, got = run(proto, others), run(split, others)
+    spread = np.linalg.norm(expected - expected.mean(axis=0))
+    assert np.linalg.norm(got - expected) < (0.2 if "a" in ranks else 0.1) * spread
+
+
+def test_no_ranks_change_nothing():
+    proto = network(CHAIN)
+    split = factorize(proto, {}, pictures(4))
+    np.testing.assert_array_equal(run(split, pictures(3)), run(proto, pictures(3)))
+
+
+def test_layers_after_a_poor_one_take_back_what_they_can(monkeypatch):
+    """Against layers that are fitted as if those before them were true."""
+    proto, others = network(CHAIN), pictures(10, seed=7)
+    ranks = {"a": 2, "c": 6, "e": 6}
+    expected = run(proto, others)
+
+    def off():
+        return np.linalg.norm(run(factorize(proto, ranks, pictures(24)), others) - expected)
+
+    knowing = off()
+    add = Moments.add
+    monkeypatch.setattr(Moments, "add", lambda self, _, y: add(self, y, y))
+    assert knowing < 0.9 * off()
+
+
+def test_the_same_ranks_and_pixels_give_the_same_bytes(monkeypatch):
+    def bytes_of():
+        return factorize(network(BRANCHES), {"c": 4, "f": 5}, pictures(9)).SerializeToString(
+            deterministic=True
+        )
+
+    first = bytes_of()
+    monkeypatch.setattr(engine.factorization.side_by_side, "available_cores", lambda: 7)
+    assert bytes_of() == first
+
+
+def test_positions_are_spread_over_the_whole_image(monkeypatch):
+    monkeypatch.setattr(engine.factorization.factorize, "_POSITIONS", 10)
+    places = engine.factorization.factorize._places(196)
+    assert (places[0], places[-1], len(places)) == (0, 195, 10)
+    assert engine.factorization.factorize._places(7).tolist() == list(range(7))

@@ -1,0 +1,63 @@
+"""What splitting each convolution would save and cost."""
+
+import numpy as np
+import pytest
+from int8_samples import kernel, model, node, pictures
+
+import engine.factorization.survey
+from engine.backbones.preprocessing import NETWORK_INPUT
+from engine.factorization.convolutions import convolutions
+from engine.factorization.survey import options, responses
+from engine.factorization.timing import Shape, seconds
+
+CONV = {"pads": [1, 1, 1, 1]}
+NODES = [
+    node("Conv", f"{NETWORK_INPUT} k0", "a", strides=[2, 2], **CONV),
+    node("Relu", "a", "b"),
+    node("Conv", "b k1", "c", **CONV),
+    node("Conv", "c k2", "d", **CONV),
+    node("Flatten", "d", "features"),
+]
+CONSTANTS = {"k0": kernel(64, 3, 3, 3), "k1": kernel(48, 64, 3, 3), "k2": kernel(16, 48, 3, 3)}
+
+
+@pytest.fixture
+def proto():
+    return model(NODES, CONSTANTS, "features")
+
+
+def test_responses_are_those_of_each_convolution(proto):
+    found = responses(proto, pictures(5))
+    assert list(found) == ["a", "c", "d"]
+    assert [tuple(answer.read) for answer in found.values()] == [
+        (3, 16, 16),
+        (64, 8, 8),
+        (48, 8, 8),
+    ]
+    for name, answer in found.items():
+        assert len(answer.energies) == len(convolutions(proto.graph)[name].kernel)
+        assert answer.energies[-1] == pytest.approx(1)
+        assert (np.diff(answer.energies) >= -1e-12).all()
+    assert found["a"].energies[26] == pytest.approx(1)  # 27 products of three colours
+
+
+def test_options_are_the_ranks_that_were_measured_to_save_time(proto, monkeypatch):
+    """Here a split saves from half the channels on."""
+
+    def measured(_shape, outputs, rank, _opset):
+        return 1.0 if rank is None else 0.1 + 1.6 * rank / outputs[0]
+
+    monkeypatch.setattr(engine.factorization.survey, "seconds", measured)
+    answers = responses(proto, pictures(5))
+    found = options(proto, answers)
+    assert [option.rank for option in found["a"]] == [None, 16, 32]
+    assert [option.rank for option in found["c"]] == [None, 16]
+    assert [option.rank for option in found["d"]] == [None]
+    assert found["a"][2].seconds == pytest.approx(0.9)
+    assert found["a"][1].lost == pytest.approx(-np.log(answers["a"].energies[15]))
+
+
+@pytest.mark.parametrize("rank", [None, 16])
+def test_a_convolution_is_timed_as_it_stands(proto, rank):
+    first = next(entry for entry in proto.graph.node if entry.output[0] == "a")
+    assert seconds(Shape(first, (3, 16, 16)), (64, 3, 3, 3), rank, 17) > 0
