@@ -268,7 +268,7 @@ FOLDERS = (
         "labels in the names, unasked",
         {"cat.0.jpg": 1, "cat.1.jpg": 2, "dog.0.jpg": 3, "dog.1.jpg": 4},
         unlabelled=4,
-        says=("no image has a label", "labels '(cat|dog)'"),
+        says=("no image has a label", "labels '(cat|dog)[^/]*$'"),
     ),
     Layout(
         "labels in the names, by a regular expression",
@@ -449,7 +449,7 @@ ARCHIVES = (
             )
         },
         {"0": 1, "1": 1, "9": 1, "10": 1},
-        says=("from the .cls or .json beside each",),
+        says=("from the .cls or .json beside each image",),
         source="pets-{000..001}.tar",
     ),
     Layout(

@@ -77,6 +77,11 @@ class SourceOptions:
     split_column: str | None = None
     base: str | None = None
 
+    @property
+    def pattern(self) -> str | None:
+        """The regular expression that labels are taken by, if they are."""
+        return None if self.labels in (None, "folder", "column", "none") else self.labels
+
 
 # Nothing is said: all is found, or guessed and told.
 BY_ITSELF = SourceOptions()

@@ -44,7 +44,7 @@ def label_pattern(text: str) -> re.Pattern[str]:
 def joined(labels: Iterable[str]) -> list[str]:
     """Return a line for labels that are one class, though they are written in several ways."""
     spellings = defaultdict(set)
-    for label in labels:
+    for label in sorted(labels):
         spellings[tidy(label)].add(label)
     return [
         f"{_list(sorted(group))} are one class: they differ in blanks or Unicode form alone"
@@ -56,7 +56,7 @@ def joined(labels: Iterable[str]) -> list[str]:
 def suspicions(labels: Iterable[str]) -> list[str]:
     """Return a line for classes that may be meant to be one."""
     alike = defaultdict(set)
-    for label in labels:
+    for label in sorted(labels):
         alike[unicodedata.normalize("NFKC", label).casefold()].add(label)
     return [
         f"{_list(sorted(group))} are separate classes, though they differ in case or form alone"
@@ -82,8 +82,8 @@ def suggestion(names: Iterable[str]) -> str:
     several = "|".join(re.escape(word) for word in sorted(usual)[:_NAMED])
     more = "|..." if len(usual) > _NAMED else ""
     return (
-        f"the names begin with {_list(sorted(usual))}: labels '({several}{more})' takes the "
-        "labels from the names"
+        f"the names begin with {_list(sorted(usual))}: labels '({several}{more})[^/]*$' takes "
+        "the labels from the names"
     )
 
 

@@ -1,9 +1,9 @@
 """Which files of a source are samples, of which class and which split."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from cache.commandline.printable import printable
 from cache.failures import Failure, UsageFailure
 from engine.images.formats import HEAD_BYTES, has_image_name, image_format
 from engine.sources.base import Fields, Listing, Sample, SourceOptions
@@ -77,8 +77,8 @@ def listing(
         labels = labels or [label for label, _ in places]
         splits = splits if any(splits) else [split for _, split in places]
         lines += reading.guesses
-    if options.labels not in (None, "folder", "column", "none"):
-        labels, line = _by_pattern(label_pattern(options.labels), names)
+    if options.pattern is not None:
+        labels, line = labels_by_pattern(options.pattern, names)
         lines.append(line)
     nothing: list[str | None] = [None] * len(names)
     if options.labels == "none" or not labels:
@@ -103,18 +103,23 @@ def _folder(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-def _by_pattern(pattern: re.Pattern[str], names: Sequence[str]) -> tuple[list[str | None], str]:
-    """Return the label of each name, and how many have one."""
+def labels_by_pattern(text: str, names: Sequence[str]) -> tuple[list[str | None], str]:
+    """Return the label of each path by a regular expression, and a line that says how many match.
+
+    Raises:
+        UsageFailure: it is none, has not just one group, or matches none of the paths.
+    """
+    pattern = label_pattern(text)
     matches = [pattern.search(name) for name in names]
     labels = [match[1] if match else None for match in matches]
     count = sum(label is not None for label in labels)
-    if not count:
+    if names and not count:
         raise UsageFailure(
-            f"none of the {len(names)} paths matches {pattern.pattern}; the first is {names[0]}"
-            if names
-            else "there are no paths to take labels from"
+            f"none of the {len(names)} paths matches {printable(text, 80)}; the first is "
+            f"{printable(names[0])}"
         )
-    return labels, f"{count} of {len(names)} paths match {pattern.pattern}; its group is the label"
+    shown = printable(text, 80)
+    return labels, f"{count} of {len(names)} paths match {shown}; its group is the label"
 
 
 def checked(

@@ -126,7 +126,7 @@ def _open(path: Path, options: SourceOptions) -> Source:
         paths = matches(str(path))
         if len(paths) == 1:
             return _open_file(paths[0], options)
-        return ShardsSource(path.parent, paths, lambda shard: _open_file(shard, options))
+        return ShardsSource(path.parent, paths, _open_file, options)
     return _open_file(path, options)
 
 
@@ -136,7 +136,7 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
     if folder.samples or ".parquet" not in folder.ignored_kinds:
         return folder
     tables = sorted(path.rglob("*.parquet"))
-    return ShardsSource(path, tables, lambda table: open_parquet(table, options))
+    return ShardsSource(path, tables, open_parquet, options)
 
 
 def _open_file(path: Path, options: SourceOptions) -> Source:

@@ -3,13 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.rows import Stat
-from engine.sources.base import Listing, Sample, Source
-from engine.sources.layout import checked
+from engine.sources.base import BY_ITSELF, Listing, Sample, Source, SourceOptions
+from engine.sources.layout import checked, labels_by_pattern
 from engine.sources.split_names import side_of_file
 
 # A pattern that stands for more files is refused.
@@ -91,19 +92,25 @@ class ShardsSource(Source):
     """
 
     def __init__(
-        self, location: Path, paths: Sequence[Path], open_shard: Callable[[Path], Source]
+        self,
+        location: Path,
+        paths: Sequence[Path],
+        open_shard: Callable[[Path, SourceOptions], Source],
+        options: SourceOptions = BY_ITSELF,
     ) -> None:
         self._shards: dict[str, Source] = {}
+        # A regular expression need not match in each of them.
+        each = replace(options, labels="none") if options.pattern is not None else options
         try:
             for name, path in zip(_names(paths), paths, strict=True):
-                self._shards[name] = open_shard(path)
+                self._shards[name] = open_shard(path, each)
+            super().__init__(location, self._listing(options.pattern))
         except BaseException:
             self.close()
             raise
         self.sequential = any(shard.sequential for shard in self._shards.values())
-        super().__init__(location, self._listing())
 
-    def _listing(self) -> Listing:
+    def _listing(self, pattern: str | None) -> Listing:
         sides = {name: side_of_file(name) for name in self._shards}
         divided = len({side for side in sides.values() if side}) > 1
         samples, ignored, lines = list[Sample](), Counter[str](), dict[str, None]()
@@ -117,6 +124,12 @@ class ShardsSource(Source):
             lines.update(dict.fromkeys(shard.guesses))
         if divided:
             lines["the files' names are taken to say the split"] = None
+        if pattern is not None:
+            labels, line = labels_by_pattern(pattern, [sample.path for sample in samples])
+            lines[line] = None
+            samples = [
+                replace(sample, label=label) for sample, label in zip(samples, labels, strict=True)
+            ]
         return checked(samples, ignored, lines)
 
     def read(self, sample: Sample) -> bytes:

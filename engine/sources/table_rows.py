@@ -103,7 +103,7 @@ def _whole_numbers(shown: str, images: list[TableRow]) -> list[TableRow]:
     Raises:
         Failure: they are numbers, and not whole ones.
     """
-    labels = {image.label for image in images if image.label is not None}
+    labels = dict.fromkeys(image.label for image in images if image.label is not None)
     try:
         numbers = {label: float(label) for label in labels}
     except ValueError:

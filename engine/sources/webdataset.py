@@ -56,4 +56,4 @@ def fields_of(
     fields = {name: labels[key] for name in images if (key := split_key(name)[0]) in labels}
     if not fields or 2 * len(fields) < len(images):
         return {}, []
-    return fields, [f"labels of {len(fields)} images from the .cls or .json beside each"]
+    return fields, ["labels from the .cls or .json beside each image"]

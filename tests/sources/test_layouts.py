@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 from layout_samples import LAYOUTS, read
+from source_docs import PATH, document
 
 CASES = [layout for layouts in LAYOUTS.values() for layout in layouts]
 
@@ -25,3 +26,7 @@ def test_what_is_read(tmp_path, layout):
     for part in layout.error:
         assert part in reading.error
     assert "\n" not in reading.error
+
+
+def test_the_page_of_sources_is_up_to_date():
+    assert PATH.read_text(encoding="utf-8") == document()
