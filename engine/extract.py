@@ -105,7 +105,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
     from engine.runner.account import joined_payload, rejections, summary
-    from engine.runner.extract import FeatureRequest, extract
+    from engine.runner.extract import Extractor, FeatureRequest
 
     with ExitStack() as stack:
         # All are looked at before the first is extracted, so that a wrong one costs no pass.
@@ -133,7 +133,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         )
         # The largest first: what it says of the precision holds for all.
         order = sorted(surveys, key=lambda images: -len(images.samples))
-        done = {id(s): extract(s, arguments.cache, request, execution) for s in order}
+        extractor = Extractor(arguments.cache, request)
+        done = {id(images): extractor.extract(images, execution) for images in order}
     extractions = [done[id(images)] for images in surveys]
     for line in rejections(extractions):
         console.say(line)

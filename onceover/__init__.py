@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.estimators.feature_cache import FeatureCache as FeatureCache
     from engine.heads.features import Features as Features
     from engine.heads.head import Head as Head
+    from engine.process.progress import ProgressBar as ProgressBar
 
 _MODULES: Mapping[str, str] = MappingProxyType(
     {
@@ -27,6 +28,7 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "FeatureCache": "engine.estimators.feature_cache",
         "Features": "engine.heads.features",
         "Head": "engine.heads.head",
+        "ProgressBar": "engine.process.progress",
         "load_classifier": "engine.estimators.classifier",
     }
 )
@@ -38,6 +40,7 @@ __all__ = [
     "FeatureCache",
     "Features",
     "Head",
+    "ProgressBar",
     "load_classifier",
 ]
 

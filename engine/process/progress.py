@@ -7,8 +7,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -26,38 +26,73 @@ def no_progress(done: int, total: int) -> None:
     """Show nothing."""
 
 
+class ProgressBar:
+    """A bar with rate and time left, on a terminal or in a notebook, as a progress callback.
+
+    >>> from onceover import CachedBackbone, ProgressBar
+    >>> backbone = CachedBackbone(cache="pets", progress=ProgressBar())
+
+    Where a total is followed by another, or fewer are done than before, work of its own has begun.
+    """
+
+    def __init__(self, unit: str = "image", *, leave: bool = True) -> None:
+        """Make a bar, which appears with the first call. leave: whether it stays when it is full.
+
+        unit: what is counted.
+        """
+        self._unit, self._leave = unit, leave
+        self._bar: tqdm[None] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` are done."""
+        if self._bar is None or self._bar.total != total or done < self._bar.n:
+            # Either takes longer to import than lines to print.
+            if "ipykernel" in sys.modules:
+                from tqdm.auto import tqdm
+            else:
+                from tqdm import tqdm
+
+            self.close()
+            self._bar = tqdm(
+                total=total,
+                unit=self._unit,
+                dynamic_ncols=True,
+                leave=self._leave,
+                smoothing=0.1,
+            )
+        self._bar.update(done - self._bar.n)
+        if done >= total:
+            self.close()
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy begins with: no bar is under way in it."""
+        return {**self.__dict__, "_bar": None}
+
+
 @contextmanager
 def shown_progress(
     unit: str = "image", *, quiet: bool = False, interval: float | None = None
 ) -> Iterator[Progress]:
     """Give a callback that shows progress on stderr while the block runs.
 
-    Where a total is followed by another, or fewer are done than before, work of its own has begun.
-
     interval: seconds between two lines; None for LINE_INTERVAL.
     """
     if quiet:
         yield no_progress
     elif sys.stderr.isatty():
-        with ExitStack() as bars:
-            yield _Bars(unit, bars).show
+        bar = ProgressBar(unit, leave=False)
+        try:
+            yield bar
+        finally:
+            bar.close()
     else:
         yield _Lines(unit, LINE_INTERVAL if interval is None else interval).show
-
-
-class _Bars:
-    def __init__(self, unit: str, bars: ExitStack) -> None:
-        self._unit, self._bars = unit, bars
-        self._bar: tqdm[None] | None = None
-
-    def show(self, done: int, total: int) -> None:
-        if self._bar is None or self._bar.total != total or done < self._bar.n:
-            from tqdm import tqdm  # takes longer to import than lines to print
-
-            self._bars.close()
-            bar = tqdm(total=total, unit=self._unit, dynamic_ncols=True, leave=False, smoothing=0.1)
-            self._bar = self._bars.enter_context(bar)
-        self._bar.update(done - self._bar.n)
 
 
 class _Lines:

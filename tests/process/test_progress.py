@@ -1,5 +1,6 @@
 """Progress: lines where stderr is no terminal, a bar where it is, nothing when quiet."""
 
+import pickle
 import sys
 
 from engine.process import progress
@@ -51,3 +52,15 @@ def test_a_terminal_has_a_bar_on_stderr(capsys, monkeypatch):
     assert captured.out == ""
     assert "0/3" in captured.err
     assert "0/5" in captured.err
+
+
+def test_a_bar_is_copied_without_the_work_under_way(capsys):
+    bar = progress.ProgressBar()
+    bar(1, 4)
+    copy = pickle.loads(pickle.dumps(bar))
+    copy(2, 3)
+    copy.close()
+    bar(4, 4)
+    shown = capsys.readouterr().err
+    assert "2/3" in shown
+    assert "4/4" in shown
