@@ -43,7 +43,7 @@ class Conflict:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Features:
     """The features of N distinct images, in the order of their digests, read when asked for.
 
@@ -79,6 +79,11 @@ class Features:
     def __len__(self) -> int:
         """Return N."""
         return len(self.y)
+
+    def __repr__(self) -> str:
+        """Say how much there is in a line: a cell of a notebook ends in such a value."""
+        counts = dict(zip(self.classes, self.counts.tolist(), strict=True))
+        return f"Features({len(self)} x {self.dimension}, {counts}, {len(self.rejected)} rejected)"
 
     @cached_property
     def X(self) -> np.ndarray:  # noqa: N802 - what the field calls them
