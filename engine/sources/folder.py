@@ -23,8 +23,11 @@ class FolderSource(Source):
 
     def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
         self._stats, self._top = FileStats(), str(path)
-        files = contents((name, partial(read_first, path / name)) for name in _walk(path))
+        files = contents((name, partial(self._first, name)) for name in _walk(path))
         super().__init__(path, files.listing(options))
+
+    def _first(self, name: str, most: int) -> bytes:
+        return read_first(Path(self._top, name), most)
 
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""

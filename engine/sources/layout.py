@@ -131,8 +131,10 @@ def checked(
     rows = list(rows)
     spellings = {row.label for row in rows if row.label is not None}
     forms = {label: tidy(label) for label in spellings}
+    untidy = {label for label, form in forms.items() if form != label}
     samples = [
-        row if row.label is None else Sample(row.path, forms[row.label], row.split) for row in rows
+        Sample(row.path, forms[row.label], row.split) if row.label in untidy and row.label else row
+        for row in rows
     ]
     warnings = _warnings(samples, {form for form in forms.values() if form is not None})
     return Listing(samples, dict(ignored_kinds), (*guesses, *joined(spellings)), tuple(warnings))
