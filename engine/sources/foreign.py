@@ -1,4 +1,4 @@
-"""Files that are no source of images, by their first bytes, each with what to do about it."""
+"""Files that are no images, nor a source of them, by their first bytes, and what to do."""
 
 # How many bytes are looked at.
 HEAD_BYTES = 512
@@ -18,8 +18,8 @@ _HTML = (b"<!doctype html", b"<html", b"<head")
 _OFFICE = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers")
 
 
-def advice(head: bytes, suffix: str) -> str:
-    """Return what a file is and what to do, if it is known to be no source; else nothing.
+def advice(head: bytes, suffix: str = "") -> str:
+    """Return what a file is and what to do, if it is known to be no image or source, else nothing.
 
     head: its first HEAD_BYTES bytes. suffix: of its name, in lower case, with the dot.
     """

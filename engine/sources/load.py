@@ -16,6 +16,7 @@ from cache.rows import Stat
 from engine.images.decode import Rejected, decode_with_remark
 from engine.sources.base import Sample, Source, Unreadable
 from engine.sources.file_stats import is_settled
+from engine.sources.foreign import HEAD_BYTES, advice
 
 _log = logging.getLogger(__name__)
 
@@ -177,7 +178,7 @@ class Loader:
                 decoded = decode_with_remark(data, self.size, self.interpolation)
                 pixels, remark = decoded.pixels, decoded.remark
             except Rejected as rejected:
-                reason = rejected.reason
+                reason = advice(data[:HEAD_BYTES]) or rejected.reason
         seconds = time.perf_counter() - read
         return Loaded(sample, digest, pixels, reason, read - started, seconds, remark)
 

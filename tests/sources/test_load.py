@@ -110,3 +110,21 @@ def test_a_remark_is_logged_once(tmp_path, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "1.png is nearly black: it has 16 bits, but no value above 4095; such images want scaling"
     ]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"\r\n<!DOCTYPE HTML><title>Sign in</title>", "a page of the web"),
+        (b"%PDF-1.7\n", "a PDF; extract its pictures"),
+        (b"", "empty"),
+        (b"nonsense", "known format"),
+    ],
+)
+def test_what_is_no_image_is_named_with_what_to_do(tmp_path, data, words):
+    (tmp_path / "1.jpg").write_bytes(data)
+    with open_source(tmp_path) as source, ThreadPoolExecutor(2) as pool:
+        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        (loaded,) = loader.load(source.samples, pool, 3, threading.Event())
+    assert words in loaded.reason
