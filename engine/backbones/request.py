@@ -110,10 +110,30 @@ def backbone_request(
         )
     known = f"{', '.join(ARCHITECTURES)}, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
-        raise UsageFailure(f"--backbone {backbone}: choose from {known}")
+        raise UsageFailure(f"--backbone {backbone}: {_advice(backbone) or f'choose from {known}'}")
     if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
         raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
     return BackboneRequest(_existing(backbone, "--backbone", known), "own", layer, preprocessing)
+
+
+def _advice(name: str) -> str | None:
+    """Return what to do with a network of a form that is not taken; None for any other name."""
+    ending = Path(name).suffix.lower()
+    if ending in (".h5", ".hdf5"):
+        return (
+            "a network in .h5 may hold code; make a .keras file of one that you trust: "
+            f'python -c "import keras; keras.models.load_model({name!r}, compile=False)'
+            f'.save({str(Path(name).with_suffix(".keras"))!r})" (weights alone are for --weights)'
+        )
+    if (Path(name) / "saved_model.pb").is_file() or Path(name).name == "saved_model.pb":
+        folder = Path(name).parent if ending == ".pb" else Path(name)
+        return (
+            "a SavedModel holds a program; make an ONNX file of it: python -m tf2onnx.convert "
+            f"--saved-model {folder} --output {folder.name}.onnx --opset 17"
+        )
+    if ending in (".pt", ".pth", ".ckpt", ".safetensors", ".bin"):
+        return "weights of torch come without their network; export it by torch.onnx.export"
+    return None
 
 
 def _existing(name: str, option: str, known: str) -> str:

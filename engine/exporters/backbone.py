@@ -52,10 +52,11 @@ def export_backbone(
 
 def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> ModelDescription:
     from engine.exporters import keras as keras_models
+    from engine.exporters.keras_file import load_keras_file
 
     _preprocessing_of(request)  # before what takes long
     if request.is_file:
-        network = keras_models.load_keras_file(Path(request.backbone), request.layer)
+        network = load_keras_file(Path(request.backbone), request.layer)
     else:
         assert request.layer is not None
         network = keras_models.build_architecture(

@@ -4,20 +4,17 @@ The only module of the engine that imports TensorFlow, and only `engine.export` 
 """
 
 import contextlib
-import hashlib
 import logging
 import math
 import os
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cache.failures import Failure, UsageFailure, first_line
+from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.graph import Graph, graph_of
 from engine.exporters.keras_progress import KerasOutput
@@ -60,7 +57,7 @@ def build_architecture(
     Raises:
         Failure: the weights could not be downloaded.
     """
-    keras = _keras()
+    keras = import_keras()
     build = getattr(keras.applications, architecture.keras_name)
     cut = architecture.cuts[layer]
     top: dict[str, Any] = (
@@ -86,55 +83,19 @@ def build_architecture(
             f"({first_line(error)}); give a file you have with --weights FILE, or try "
             "the machinery with --weights random:SEED"
         ) from error
-    network = _network(model, "", layer, with_weights=download)
+    network = network_of(model, "", layer, with_weights=download)
     parameters = sum(math.prod(shape) for entry in network.layers for shape in entry.shapes)
     if parameters != cut.parameters:
         raise AssertionError(f"{architecture.name} to {layer}: {parameters} parameters")
     return network
 
 
-def load_keras_file(path: Path, layer: str | None) -> Network:
-    """Return the network of a `.keras` file, cut at `layer` or at its output, with its weights.
-
-    Nothing in the file is executed: Keras' safe mode refuses Python code in it.
+def import_keras() -> Any:
+    """Import Keras on TensorFlow, on the CPU, without the log lines of its start.
 
     Raises:
-        Failure: not a Keras file, one with code in it, or one that takes no RGB images.
-        UsageFailure: it has no such layer.
+        Failure: it runs on another backend already.
     """
-    keras = _keras()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            config = archive.read("config.json")
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except FileNotFoundError:
-        raise Failure(f"there is no backbone file {path}") from None
-    except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
-        raise Failure(
-            f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
-        ) from error
-    if layer is None and len(model.outputs) > 1:
-        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer by --layer")
-    output = model.outputs[0]
-    if layer is not None:
-        names = [entry.name for entry in model.layers]
-        if layer not in names:
-            raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {names[-8:]}")
-        output = model.get_layer(layer).output
-    shape = model.inputs[0].shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3 or None in shape[1:3]:
-        raise Failure(
-            f"{path} takes inputs of shape {shape}; a backbone takes RGB images of a fixed size, "
-            "(None, height, width, 3)"
-        )
-    structure = hashlib.sha256(config).hexdigest()
-    name = layer or model.layers[-1].name
-    cut = keras.Model(model.inputs[0], output, name=model.name)
-    return _network(cut, structure, name, with_weights=True)
-
-
-def _keras() -> Any:
-    """Import Keras on TensorFlow, on the CPU, without the log lines of its start."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -145,6 +106,10 @@ def _keras() -> Any:
         tf.constant(0)  # the runtime says its last words when it is first used
     if keras.backend.backend() != "tensorflow":
         raise Failure("Keras is already running on another backend than TensorFlow")
+    # A user's keras.json may say otherwise.
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
     tf.get_logger().setLevel(logging.ERROR)
     return keras
 
@@ -163,7 +128,8 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _network(model: Any, structure: str, layer: str, *, with_weights: bool) -> Network:
+def network_of(model: Any, structure: str, layer: str, *, with_weights: bool) -> Network:
+    """Return a Keras model that ends at `layer` as a network, with its own weights or none."""
     weighted = [layer for layer in model.layers if layer.weights]
     height, width = model.inputs[0].shape[1:3]
     return Network(
@@ -228,7 +194,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
 
     function = tf.function(features, input_signature=signature)
     # An outer scope, because the end of a scope fills variables that are still empty.
-    with _silent_stderr(), _keras().StatelessScope(initialize_variables=False):
+    with _silent_stderr(), import_keras().StatelessScope(initialize_variables=False):
         try:
             model_proto, _ = tf2onnx.convert.from_function(
                 function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]

@@ -21,8 +21,10 @@ from engine.backbones.backbone import Backbone
 from engine.backbones.model import METADATA_KEY
 from engine.backbones.request import backbone_request
 from engine.exporters import keras as keras_models
+from engine.exporters import keras_file
 from engine.exporters.backbone import export_backbone
-from engine.exporters.keras import build_architecture, load_keras_file
+from engine.exporters.keras import build_architecture
+from engine.exporters.keras_file import load_keras_file
 from engine.exporters.weights import load_weights, random_weights, weights_digest
 from engine.graphs.files import metadata_of
 
@@ -34,7 +36,7 @@ SQUEEZENET = "squeezenet_v1_1_imagenet_notop.keras"
 def keras():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow's own, at import
-        return keras_models._keras()
+        return keras_models.import_keras()
 
 
 def pixels_of(size, count=2):
@@ -135,7 +137,7 @@ def mobilenet(keras):
 
 
 def save_legacy(model, path):
-    layers = keras_models._network(model, "", "", with_weights=True)
+    layers = keras_models.network_of(model, "", "", with_weights=True)
     write_legacy(path, layers.layers, layers.weights)
 
 
@@ -149,7 +151,7 @@ def test_weights_of_each_kind_of_file_are_the_same(mobilenet, tmp_path, kind):
         mobilenet.save_weights(path)
     else:
         save_legacy(mobilenet, path)
-    wanted = keras_models._network(mobilenet, "", "", with_weights=True).weights
+    wanted = keras_models.network_of(mobilenet, "", "", with_weights=True).weights
     layers = build_architecture(ARCHITECTURES["mobilenet_v2"], "avg_pool", download=False).layers
     for arrays, expected in zip(load_weights(path, layers), wanted, strict=True):
         for array, other in zip(arrays, expected, strict=True):
@@ -166,7 +168,7 @@ def test_mobilenet_v2_is_keras_own(mobilenet, tmp_path):
     wanted = mobilenet.predict(preprocessed("tf", pixels), verbose=0)
     assert_equal(Backbone(model).features(pixels), wanted)
     assert model.description.parameters == 2_257_984
-    layers = keras_models._network(mobilenet, "", "", with_weights=True)
+    layers = keras_models.network_of(mobilenet, "", "", with_weights=True)
     assert model.description.weights == weights_digest(layers.layers, layers.weights)
     record = json.loads(metadata_of(onnx.load(model.path))[METADATA_KEY])
     assert record["layer"] == "avg_pool"
@@ -254,7 +256,7 @@ def test_a_keras_file_needs_its_preprocessing_before_anything_is_loaded(small, m
     def loaded(*_):
         raise AssertionError("loaded")
 
-    monkeypatch.setattr(keras_models, "load_keras_file", loaded)
+    monkeypatch.setattr(keras_file, "load_keras_file", loaded)
     with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch or none"):
         export_backbone(backbone_request(str(path), "imagenet", None, None), Path("x.onnx"))
 
@@ -313,7 +315,7 @@ def test_code_in_a_keras_file_is_refused_and_not_run(keras, tmp_path):
     )
     keras.Model(image, code(image)).save(tmp_path / "evil.keras")
     witness.unlink(missing_ok=True)
-    with pytest.raises(Failure, match="loaded safely"):
+    with pytest.raises(Failure, match="of type Lambda, which runs code from the file"):
         load_keras_file(tmp_path / "evil.keras", None)
     assert not witness.exists()
 

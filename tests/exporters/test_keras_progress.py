@@ -37,11 +37,11 @@ def address():
 
 @pytest.mark.slow
 def test_a_download_by_keras_is_progress(address, tmp_path, capsys, monkeypatch, caplog):
-    from engine.exporters.keras import _keras
+    from engine.exporters.keras import import_keras
 
     caplog.set_level(logging.INFO)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    keras = _keras()
+    keras = import_keras()
     told = []
     with redirect_stdout(KerasOutput(lambda *counts: told.append(counts))):
         for name in ("one.h5", "two.h5"):
