@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from engine.images.formats import FORMATS, HEAD_BYTES, image_format
+from engine.images.formats import FORMATS, HEAD_BYTES, image_format, other_kind
 from engine.images.limits import Rejected
 from engine.images.load import Picture, load_picture
 from engine.images.metadata import transposition
@@ -69,7 +69,8 @@ def decode_with_remark(data: bytes, size: tuple[int, int], interpolation: str) -
         raise Rejected("the file is empty")
     form = image_format(data[:HEAD_BYTES])
     if form is None:
-        raise Rejected(f"not an image of a known format ({', '.join(FORMATS)})")
+        other = other_kind(data[:HEAD_BYTES])
+        raise Rejected(other or f"not an image of a known format ({', '.join(FORMATS)})")
     try:
         picture = load_picture(data, form, size)
         remark, orientation = _remark(picture), picture.orientation

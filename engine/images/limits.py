@@ -20,7 +20,8 @@ MAX_DECODE_BYTES = 2**30
 # Bytes for each pixel, measured (docs/limits.md): Pillow's own image of four bytes, a second one
 # while it is turned or its alpha is multiplied in, and what the format's library holds.
 BYTES_PER_PIXEL: Mapping[str, int] = MappingProxyType(
-    {"JPEG": 8, "PNG": 8, "GIF": 8, "BMP": 8, "TIFF": 8, "WEBP": 16, "AVIF": 20}
+    {"JPEG": 8, "PNG": 8, "GIF": 8, "BMP": 8, "TIFF": 8, "PNM": 12, "HEIF": 12, "WEBP": 16}
+    | {"AVIF": 20, "JPEG XL": 24, "JPEG 2000": 26}
 )
 
 # Pixels times scans of a progressive JPEG: a small file can ask for thousands of passes.
@@ -40,6 +41,14 @@ MAX_TAG_VALUES = 2**18
 
 # Of a run-length encoded BMP, which Pillow decodes in Python; two bytes of it can be a whole row.
 MAX_RLE_PIXELS = 2**22
+
+# Of a PNM file in text.
+MAX_PLAIN_PIXELS = 2**24
+
+# Tiles and layers of a JPEG 2000: OpenJPEG keeps kilobytes for each tile, and looks at each layer
+# of each precinct.
+MAX_TILES = 2**13
+MAX_LAYERS = 64
 
 
 class Rejected(Exception):

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from PIL import Image
+from PIL.AvifImagePlugin import SUPPORTED, AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from engine.images.chunks import check_gif, read_png
+from engine.images.jp2 import check_jp2
+from engine.images.jxl import read_jxl
 from engine.images.limits import (
     BYTES_PER_PIXEL,
     MAX_JPEG_PIXELS,
@@ -30,6 +34,7 @@ from engine.images.limits import (
     check_size,
 )
 from engine.images.metadata import read_jpeg, read_orientation, swaps_sides
+from engine.images.pnm import read_pnm
 from engine.images.raw import raw_size, read_raw
 from engine.images.tiff import read_tiff
 
@@ -105,14 +110,44 @@ def _load_webp(data: bytes) -> Picture:
 
 
 def _load_avif(data: bytes) -> Picture:
-    try:
-        from PIL.AvifImagePlugin import SUPPORTED, AvifImageFile
-    except ImportError:  # before Pillow 11.3
-        SUPPORTED = False
     if not SUPPORTED:
         raise Rejected("AVIF, which this build of Pillow does not decode")
     image = _load(AvifImageFile, data, "AVIF")
     return Picture(image, _recorded_orientation(image))
+
+
+def _load_heif(data: bytes) -> Picture:
+    """Load the first image of a HEIF file; libheif turns it, and its EXIF is to be passed over."""
+    try:
+        from pi_heif import HeifImageFile
+    except ImportError:
+        raise Rejected("HEIF (HEIC), for which the package pi-heif is needed") from None
+    return _with_bits(_load(HeifImageFile, data, "HEIF"))
+
+
+def _load_jp2(data: bytes) -> Picture:
+    check_jp2(data)
+    return _with_bits(_load(Jpeg2KImageFile, data, "JPEG 2000"))
+
+
+def _load_jxl(data: bytes) -> Picture:
+    jxl = read_jxl(data)
+    check_size(jxl.size, MAX_PIXELS)
+    check_bytes(jxl.size[0] * jxl.size[1] * BYTES_PER_PIXEL["JPEG XL"])
+    try:
+        from pillow_jxl.JpegXLImagePlugin import JXLImageFile
+    except ImportError:
+        raise Rejected("JPEG XL, for which the package pillow-jxl-plugin is needed") from None
+    return _with_bits(_load(JXLImageFile, jxl.data, "JPEG XL"))
+
+
+def _load_pnm(data: bytes) -> Picture:
+    return Picture(read_pnm(data))
+
+
+def _with_bits(image: Image.Image) -> Picture:
+    """Return an image whose library scales its values up to 16 bits, or down to 8."""
+    return Picture(image, bits=16 if image.mode.startswith("I;16") else 8)
 
 
 def _load_tiff(data: bytes) -> Picture:
@@ -142,6 +177,10 @@ _LOADERS: Mapping[str, Callable[[bytes], Picture]] = MappingProxyType(
         "WEBP": _load_webp,
         "TIFF": _load_tiff,
         "AVIF": _load_avif,
+        "HEIF": _load_heif,
+        "JPEG 2000": _load_jp2,
+        "JPEG XL": _load_jxl,
+        "PNM": _load_pnm,
         "PIXELS": _load_pixels,
     }
 )

@@ -16,6 +16,7 @@ from engine.images.limits import MAX_TAG_VALUES, MAX_TAGS, Rejected, check_count
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS, _PLANAR = 274, 277, 278, 284
 _TILE_WIDTH, _TILE_HEIGHT, _EXTRA = 322, 323, 338
+_SUBFILE, _SUB_DIRECTORIES = 254, 330
 _DATA = frozenset({273, 279, 324, 325})  # where strips and tiles lie, and how long they are
 _CODEC = frozenset({266, 292, 293, 317, 347, *range(512, 522), 50674, 0xBC01})
 _COLOUR = frozenset({320, 332, 339, 529, 530, 531, 532})
@@ -100,6 +101,9 @@ def read_tiff(data: bytes) -> Tiff:
         struct.error: the file ends before its directory does.
     """
     directory = _read_directory(data)
+    thumbnail = directory.value(_SUBFILE, 0) & 1 and _SUB_DIRECTORIES in directory.entries
+    if thumbnail or data[8:10] == b"CR":
+        raise Rejected("a camera's raw file, of which TIFF readers see a preview; develop it")
     extra = directory.values(_EXTRA)
     bands = directory.value(_SAMPLES, 1)
     if bands - (len(extra) if directory.value(_PLANAR, 1) == _SEPARATE else 0) > _MAX_BANDS:

@@ -82,7 +82,7 @@ def test_content_is_not_read_where_the_name_tells():
         (b"BM is text", None),
         (b"\0\0\0\x1cftypavif", "AVIF"),
         (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
-        (b"\0\0\0\x18ftypheic", None),
+        (b"\0\0\0\x18ftypheic", "HEIF"),
         (b"", None),
     ],
 )
