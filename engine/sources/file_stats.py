@@ -7,7 +7,9 @@ it was read that it may be changed again within the same tick of the clock ("rac
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from cache.rows import Stat, stat_of
 
@@ -21,6 +23,9 @@ _REMOTE = frozenset(
     | {"glusterfs", "beegfs", "gpfs", "virtiofs", "vboxsf", "vmhgfs", "drvfs", "davfs", "fuse"}
 )
 _DRIVE_REMOTE = 4  # Windows: GetDriveTypeW
+
+
+Opened = TypeVar("Opened")
 
 
 class FileStats:
@@ -53,6 +58,13 @@ class FileStats:
         stat = self.of(path)
         opened = stat_of(os.fstat(descriptor))
         return opened if stat == opened and is_settled(opened, now) else None
+
+    def around(self, path: Path, opening: Callable[[], Opened]) -> tuple[Opened, Stat | None]:
+        """Open a file whose descriptor is not to be had; return it with its stat as `of_open`."""
+        now, before = time.time_ns(), self.of(path)
+        opened = opening()
+        same = before is not None and before == self.of(path) and is_settled(before, now)
+        return opened, before if same else None
 
 
 def is_settled(stat: Stat, now: int) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
+from cache.rows import Stat
 from engine.sources.archive import one_line
 from engine.sources.base import (
     BY_ITSELF,
@@ -21,6 +22,7 @@ from engine.sources.base import (
     within_limit,
 )
 from engine.sources.dialect import Rows
+from engine.sources.file_stats import FileStats
 from engine.sources.layout import listing
 from engine.sources.parquet_columns import class_names, damaged_table, image_column, texts
 from engine.sources.table import TableSource
@@ -46,7 +48,7 @@ def open_parquet(path: Path, options: SourceOptions = BY_ITSELF) -> Source:
     Raises:
         Failure: pyarrow is not there, or the file is damaged, or says less than is needed.
     """
-    file = _open(path)
+    file, stat = FileStats().around(path, lambda: _open(path))
     schema = file.schema_arrow
     column = image_column(schema, options)
     if column is None:
@@ -55,7 +57,7 @@ def open_parquet(path: Path, options: SourceOptions = BY_ITSELF) -> Source:
         file.close()
         return source
     try:
-        return ParquetSource(path, file, column, options)
+        return ParquetSource(path, (file, stat), column, options)
     except BaseException:
         file.close()
         raise
@@ -91,7 +93,11 @@ class ParquetSource(Source):
 
     sequential = True
 
-    def __init__(self, path: Path, file: Any, column: str, options: SourceOptions) -> None:
+    def __init__(
+        self, path: Path, opened: tuple[Any, Stat | None], column: str, options: SourceOptions
+    ) -> None:
+        """opened: the table, and its stat where that can be trusted. column: of the bytes."""
+        file, self._stat = opened
         self._file, self._column = file, column
         self._groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
         schema = file.schema_arrow
@@ -169,6 +175,11 @@ class ParquetSource(Source):
                     row = max(0, row - len(column))
             except (ArrowException, OSError, ValueError) as error:
                 raise Unreadable(f"damaged in the table: {one_line(error)}") from error
+
+    def stat(self, sample: Sample) -> Stat | None:
+        """Return the table's stat, see Source."""
+        del sample
+        return self._stat
 
     def close(self) -> None:
         """Close the file."""

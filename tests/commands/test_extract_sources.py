@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_pictures
-from source_samples import picture
+from source_samples import parquet, picture, tarred, zipped
 
 from cache.store import FeatureCache
 from engine import extract
@@ -151,12 +151,14 @@ def test_files_that_are_as_they_were_are_not_read_again(run, pictures, reads):
     assert (result["hits"], len(reads)) == (24, 48)
 
 
-@pytest.mark.usefixtures("settled")
-@pytest.mark.parametrize("name", ["a.zip", "a.tar"])
-def test_archives_that_are_as_they_were_are_not_read_again(run, tmp_path, reads, name):
-    from source_samples import tarred, zipped
+def tabled(path, *members):
+    return parquet(path, {"image": [{"bytes": data, "path": name} for name, data in members]})
 
-    write = zipped if name.endswith("zip") else tarred
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.parquet"])
+def test_archives_that_are_as_they_were_are_not_read_again(run, tmp_path, reads, name):
+    write = {".zip": zipped, ".tar": tarred, ".parquet": tabled}[Path(name).suffix]
     members = [(f"a/{n}.jpg", picture(40 * n)) for n in range(5)]
     path = write(tmp_path / name, *members)
     run(path)
