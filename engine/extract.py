@@ -139,7 +139,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     for line in rejections(extractions):
         console.say(line)
     payload = joined_payload([extraction.payload() for extraction in extractions])
-    console.result(payload, summary(extractions, arguments.cache))
+    console.result(payload, summary(extractions, arguments.cache, console.prog))
     return 0 if any(e.tally.done > len(e.tally.rejected) for e in extractions) else 1
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.words import counted
 from engine.backbones.request import add_backbone_options
 
 
@@ -84,7 +85,8 @@ def _predict(arguments: argparse.Namespace, console: Console) -> int:
         if stop.is_set():
             raise Interrupted(f"stopped after {outcome.predicted + outcome.failed} images")
     seconds = time.perf_counter() - started
-    console.say(f"{outcome.predicted} images classified, {outcome.failed} failed; {seconds:.1f} s")
+    classified = f"{counted(outcome.predicted, 'image')} classified, {outcome.failed} failed"
+    console.say(f"{classified}; {seconds:.1f} s")
     return 1 if outcome.failed else 0
 
 

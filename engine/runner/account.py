@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cache.commandline.printable import printable
+from cache.commandline.words import command_line, counted
 from cache.rows import class_order
 from engine.runner.extract import Extraction
 
@@ -61,8 +62,8 @@ def rejections(extractions: Sequence[Extraction]) -> list[str]:
     return lines
 
 
-def summary(extractions: Sequence[Extraction], cache: str) -> str:
-    """Return the lines that the command prints."""
+def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
+    """Return the lines that the command prints. prog: how it was called."""
     tallies = [extraction.tally for extraction in extractions]
     done, computed, hits, duplicates, rejected = (
         sum(numbers)
@@ -77,8 +78,9 @@ def summary(extractions: Sequence[Extraction], cache: str) -> str:
     rate = f", {computed / passes:.1f} images/s" if computed else ""
     ignored = sum(extraction.survey.source.ignored for extraction in extractions)
     counts = (
-        f"{done} images: {computed} computed, {hits} already in the cache, "
-        f"{duplicates} duplicates, {rejected} rejected; {ignored} other files ignored"
+        f"{counted(done, 'image')}: {computed} computed, {hits} already in the cache, "
+        f"{counted(duplicates, 'duplicate')}, {rejected} rejected"
+        + (f"; {counted(ignored, 'other file')} ignored" if ignored else "")
     )
     space = (
         f"space {first.space.id} ({first.model.backbone} at {first.model.layer}, "
@@ -86,7 +88,8 @@ def summary(extractions: Sequence[Extraction], cache: str) -> str:
     )
     lines = [counts, space]
     if done > rejected:
-        lines.append(f"next: python -m engine.fit_head --cache {printable(cache)}")
+        fit = command_line(prog, "engine.fit_head", "fit", ["--cache", cache])
+        lines.append(f"next: {fit}")
     else:
         lines.append(f"no image gives a feature; {first.survey.source.advice}")
     return "\n".join(lines)

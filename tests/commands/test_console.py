@@ -5,6 +5,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from conftest import write_pictures
 
 from onceover.__main__ import COMMANDS, main
 
@@ -121,3 +122,20 @@ def test_wrong_usage_is_one_line_and_2(capsys, arguments, message):
 def test_a_failure_goes_by_the_name_of_the_script(capsys, tmp_path):
     assert main(["fit", "--cache", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("onceover fit: ")
+
+
+def test_the_next_command_can_be_typed_as_it_stands(capsys, tmp_path, tiny_backbone, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_pictures(tmp_path / "my pets", 1)
+    backbone = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--precision", "fp32"]
+    assert main(["extract", "my pets", "--cache", "my cache", *backbone]) == 0
+    out = capsys.readouterr().out
+    assert "2 images: 2 computed, 0 already in the cache, 0 duplicates, 0 rejected\n" in out
+    assert out.endswith("\nnext: onceover fit --cache 'my cache'\n")
+    again = subprocess.run(
+        [sys.executable, "-m", "engine.extract", "my pets/spots", "--cache", "c", *backbone],
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert "\n1 image: 1 computed, " in f"\n{again.stdout}"
+    assert again.stdout.endswith("\nnext: python -m engine.fit_head --cache c\n")
