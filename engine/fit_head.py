@@ -31,10 +31,10 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
     )
     parser.add_argument(
         "--split",
-        type=_percentages,
-        default=(70, 15, 15),
+        type=_split,
         metavar="A/B/C",
-        help="percentages of train, validation and test (default: 70/15/15)",
+        help="percentages of train, validation and test, or of train and test; own: as the source "
+        "divides them (default: own where the source does, else 70/15/15)",
     )
     parser.add_argument(
         "--seed", type=_seed, default=0, metavar="S", help="of split and solver (default: 0)"
@@ -55,6 +55,24 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
         metavar="MIB",
         help="features that adam holds in memory; more are read block by block (default: 1024)",
     )
+    parser.add_argument(
+        "--class-weight",
+        choices=["balanced", "none"],
+        default="none",
+        help="balanced: each class counts the same in training, whatever its images",
+    )
+    parser.add_argument(
+        "--group-duplicates",
+        action="store_true",
+        help="keep near-duplicates on one side of the split",
+    )
+    parser.add_argument(
+        "--folds",
+        type=_folds,
+        default=0,
+        metavar="K",
+        help="also train and test K heads by cross-validation; mean and spread",
+    )
     parser.add_argument("--out", metavar="DIR", help="default: heads/NAME in the cache")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
     return parser
@@ -65,14 +83,26 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.fit_he
     return run_command(build_parser(prog), _fit_head, argv)
 
 
-def _percentages(text: str) -> tuple[int, int, int]:
+def _split(text: str) -> tuple[int, ...]:
+    """Return percentages; none at all for the source's own split."""
+    if text == "own":
+        return ()
     parts = text.split("/")
-    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
-        raise argparse.ArgumentTypeError(f"{text} is not three whole percentages, as in 70/15/15")
-    train, validation, test = map(int, parts)
-    if train + validation + test != 100 or 0 in (train, validation, test):
-        raise argparse.ArgumentTypeError(f"{text} is not three parts of 100, each above 0")
-    return train, validation, test
+    if len(parts) not in (2, 3) or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(
+            f"{text} is not two or three whole percentages, as in 70/15/15, nor own"
+        )
+    percentages = tuple(map(int, parts))
+    if sum(percentages) != 100 or 0 in percentages:
+        raise argparse.ArgumentTypeError(f"{text} is not parts of 100, each above 0")
+    return percentages
+
+
+def _folds(text: str) -> int:
+    value = int(text) if text.isdecimal() else 0
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of folds, 2 at least")
+    return value
 
 
 def _count(text: str) -> int:
@@ -103,12 +133,20 @@ def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         memory=arguments.memory * 2**20,
+        balanced=arguments.class_weight == "balanced",
     )
+    options = SplitOptions(
+        percentages=arguments.split or None,
+        seed=arguments.seed,
+        own=arguments.split == (),
+        group_duplicates=arguments.group_duplicates,
+    )
+    report = not arguments.no_report
     space = FeatureCache.open(arguments.cache).space(arguments.space)
     features = open_features(space, arguments.dataset)
-    result = fit(features, SplitOptions(arguments.split, arguments.seed), solver)
-    out = write_fit(result, arguments.out, report=not arguments.no_report)
-    console.result({**result.payload(), "out": str(out)}, summary(result, out))
+    result = fit(features, options, solver, folds=arguments.folds)
+    out = write_fit(result, arguments.out, report=report)
+    console.result({**result.payload(), "out": str(out)}, summary(result, out, report=report))
 
 
 if __name__ == "__main__":

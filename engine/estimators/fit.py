@@ -29,7 +29,7 @@ def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
     return folder
 
 
-def summary(fit: Fit, out: Path) -> str:
+def summary(fit: Fit, out: Path, *, report: bool = False) -> str:
     """Return the lines that the command prints."""
     classes = fit.features.classes
     named = ", ".join(printable(label, 40) for label in classes[:_NAMED])
@@ -41,12 +41,29 @@ def summary(fit: Fit, out: Path) -> str:
     ]
     for side in SIDES:
         scores = fit.scores(side)
+        if scores is None:
+            continue
         lines.append(
             f"{side:<11}{len(scores.labels):>8,}{scores.loss:>10.4f}{scores.accuracy:>10.4f}"
+        )
+    figures = fit.figures
+    low, high = figures.accuracy.interval or (0.0, 1.0)
+    baseline = printable(classes[figures.baseline_class], 40)
+    lines.append(
+        f"test accuracy {low:.4f} to {high:.4f} with 95 % certainty; "
+        f"always {baseline} would have {figures.baseline:.4f}"
+    )
+    if fit.cross_validation is not None:
+        spread = fit.cross_validation.payload()
+        lines.append(
+            f"{spread['folds']} folds: accuracy {spread['accuracy']['mean']:.4f} "
+            f"+- {spread['accuracy']['deviation']:.4f}, loss {spread['loss']['mean']:.4f} "
+            f"+- {spread['loss']['deviation']:.4f}"
         )
     lines += [
         _choice(fit),
         f"head in {printable(str(out))}; {fit.seconds:.2f} s",
+        *([f"report: {printable(str(out / 'report.html'))}"] if report else []),
         f"next: python -m engine.predict IMAGE --head {printable(str(out))}",
     ]
     return "\n".join(lines)

@@ -10,12 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.heads.rows import FeatureRows
-from engine.heads.softmax import log_softmax, losses, residuals
+from engine.heads.softmax import class_weights, log_softmax, losses, residuals
 
 # Kingma & Ba, Adam, 2015, algorithm 1, with the epsilon that Keras has.
 _RATE = 1e-3
 _BETA_1, _BETA_2 = 0.9, 0.999
 _EPSILON = 1e-7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long Adam trains, on how many images a step, and whether each class counts the same."""
+
+    epochs: int = 10
+    batch_size: int = 128
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Epoch:
 
 
 def adam_epochs(
-    rows: FeatureRows, classes: int, *, epochs: int, batch_size: int, rng: np.random.Generator
+    rows: FeatureRows, classes: int, recipe: Recipe, rng: np.random.Generator
 ) -> Iterator[Epoch]:
     """Train and yield after each epoch; the last one has the result.
 
@@ -43,10 +52,11 @@ def adam_epochs(
     takes the images in a new order: a random one where `rows` are in memory, a random one within
     random blocks where they are read from the cache.
     """
-    layer = _Layer(rows.dimension, classes, rng)
-    for number in range(1, epochs + 1):
+    weights = class_weights(rows.labels, classes, balanced=recipe.balanced)
+    layer = _Layer(rows.dimension, weights, rng)
+    for number in range(1, recipe.epochs + 1):
         nats = right = 0.0
-        for features, labels in _batches(rows, batch_size, rng):
+        for features, labels in _batches(rows, recipe.batch_size, rng):
             logs = layer.train(features, labels)
             nats += float(losses(logs, labels).sum())
             right += int((logs.argmax(axis=1) == labels).sum())
@@ -67,7 +77,9 @@ def _batches(
 class _Layer:
     """Weights and biases with Adam's running moments. One thread's."""
 
-    def __init__(self, dimension: int, classes: int, rng: np.random.Generator) -> None:
+    def __init__(self, dimension: int, class_weights: np.ndarray, rng: np.random.Generator) -> None:
+        classes = len(class_weights)
+        self._class_weights = class_weights
         limit = np.sqrt(6 / (dimension + classes))
         self.weights = rng.uniform(-limit, limit, (dimension, classes)).astype(np.float32)
         self.biases = np.zeros(classes, np.float32)
@@ -79,7 +91,8 @@ class _Layer:
     def train(self, features: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Take one step for a batch; return its log-probabilities before it, float64 (N, C)."""
         logs = log_softmax(features @ self.weights + self.biases)
-        slopes = residuals(logs, labels).astype(np.float32)
+        slopes = residuals(logs, labels, self._class_weights[labels] / len(labels))
+        slopes = slopes.astype(np.float32)
         gradients = (features.T @ slopes, slopes.sum(axis=0))
         self._step += 1
         rate = np.float32(_RATE * np.sqrt(1 - _BETA_2**self._step) / (1 - _BETA_1**self._step))

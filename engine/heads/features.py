@@ -58,6 +58,8 @@ class Features:
     digests: uint8 (N, 32), ascending.
     y: int64 (N,), indices into `classes`; -1 for an image without a label.
     paths: N names, one for each image: the first of those that it goes by.
+    own_sides: int64 (N,), indices into SIDES: where the sources' own split puts each image; -1
+        where nowhere. An image that they put on several sides is on the first of them.
     rejected: (path, reason) of each sample that gave no feature.
     conflicts: images left out because their bytes occur under several labels.
     duplicates: further samples of the same bytes and label.
@@ -71,6 +73,7 @@ class Features:
     digests: np.ndarray
     y: np.ndarray
     paths: tuple[str, ...]
+    own_sides: np.ndarray
     rejected: tuple[tuple[str, str], ...] = ()
     conflicts: tuple[Conflict, ...] = ()
     duplicates: int = 0
@@ -132,7 +135,13 @@ class Features:
         """Return the images `chosen`, int64 (M,) ascending or bool (N,), under the same classes."""
         numbers = np.arange(len(self))[chosen]
         paths = tuple(self.paths[number] for number in numbers)
-        return replace(self, digests=self.digests[numbers], y=self.y[numbers], paths=paths)
+        return replace(
+            self,
+            digests=self.digests[numbers],
+            y=self.y[numbers],
+            paths=paths,
+            own_sides=self.own_sides[numbers],
+        )
 
     def labelled(self) -> "Features":
         """Return the images that have a label: what a head is trained on.

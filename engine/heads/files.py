@@ -1,9 +1,12 @@
-"""What a fit leaves on disk: the head and its metrics, and where they go."""
+"""What a fit leaves on disk: the head, its metrics, its predictions, and where they go."""
 
+import csv
 import hashlib
+import io
 import json
 import platform
-from pathlib import Path
+import time
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -12,40 +15,94 @@ from cache.failures import Failure
 from cache.files import write_whole
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME
+from engine.heads.split import SIDES
+
+METRICS = "metrics.json"
+
+# Characters of a name that come from one choice.
+_NAME = 40
 
 
 def write_head(fit: Fit, folder: Path) -> None:
-    """Write `head.npz` and `metrics.json` into a folder, which is made if need be.
+    """Write `head.npz`, `metrics.json` and `predictions.csv` into a folder, made if need be.
 
     Each file appears whole or not at all; `metrics.json` names the head that it belongs to by
     its SHA-256. A report of an earlier head does not stay beside a new one.
 
     Raises:
-        Failure: `folder` is a file.
+        Failure: `folder` is a file, or holds a head of other choices.
         OSError: something could not be written.
     """
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{folder} is a file; give a folder for the head")
+    if not may_replace(folder, fit):
+        raise Failure(
+            f"{folder} holds a head of another split, solver, dataset or class list; "
+            "give another folder, or remove that one first"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_bytes()
     (folder / "report.html").unlink(missing_ok=True)
     write_whole(folder / FILE_NAME, head)
     record = {**metrics(fit), "head_sha256": hashlib.sha256(head).hexdigest()}
-    write_whole(folder / "metrics.json", (json.dumps(record, indent=1) + "\n").encode("ascii"))
+    write_whole(folder / METRICS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
+    write_whole(folder / "predictions.csv", predictions(fit))
 
 
 def default_folder(fit: Fit) -> Path:
     """Return where a head goes if nobody says: `heads/NAME` in the cache.
 
-    The same space, solver and seed give the same name, so fitting again replaces the head.
+    The name says backbone, datasets, split, solver and seed. The same choices give the same
+    folder, so fitting again replaces the head; one of other choices is never replaced.
     """
     space = fit.features.space
-    backbone = "".join(
-        character if character.isascii() and (character.isalnum() or character in "-_") else "-"
-        for character in str(space.description.get("backbone", "features"))[:40]
-    )
-    name = f"{backbone}-{space.id[:8]}-{fit.solver.solver}-seed{fit.options.seed}"
-    return space.path.parents[1] / "heads" / name
+    datasets = "+".join(_last_part(name) for name in fit.features.datasets)
+    choices = [
+        str(space.description.get("backbone", "features")),
+        space.id[:8],
+        datasets,
+        fit.split.name.replace("/", "-"),
+        fit.solver.solver,
+        *(["balanced"] if fit.solver.balanced else []),
+        *(["grouped"] if fit.options.group_duplicates else []),
+        f"seed{fit.options.seed}",
+    ]
+    name = "_".join(map(_plain, choices))
+    heads = space.path.parents[1] / "heads"
+    number = 1
+    while not may_replace(heads / (name if number == 1 else f"{name}_{number}"), fit):
+        number += 1
+    return heads / (name if number == 1 else f"{name}_{number}")
+
+
+def may_replace(folder: Path, fit: Fit) -> bool:
+    """Tell whether a folder holds no head, or one that the same choices made."""
+    if not (folder / FILE_NAME).exists():
+        return True
+    try:
+        record = json.loads((folder / METRICS).read_text(encoding="ascii"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("choices") == choices(fit)
+
+
+def choices(fit: Fit) -> dict[str, Any]:
+    """Return what a head was chosen to be, as JSON values: what another must not replace."""
+    return {
+        "space": fit.features.space.id,
+        "datasets": list(fit.features.datasets),
+        "classes": list(fit.features.classes),
+        "split": fit.split.name,
+        "seed": fit.options.seed,
+        "group_duplicates": fit.options.group_duplicates,
+        "solver": fit.solver.solver,
+        "class_weight": "balanced" if fit.solver.balanced else None,
+        **(
+            {"epochs": fit.solver.epochs, "batch_size": fit.solver.batch_size}
+            if fit.solver.solver == "adam"
+            else {}
+        ),
+    }
 
 
 def metrics(fit: Fit) -> dict[str, Any]:
@@ -53,20 +110,63 @@ def metrics(fit: Fit) -> dict[str, Any]:
     features = fit.features
     return {
         **fit.payload(),
+        "choices": choices(fit),
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "space_description": dict(features.space.description),
-        "seed": fit.options.seed,
-        "percentages": list(fit.options.percentages),
-        "datasets": list(features.datasets),
         "images": {
             "used": len(features),
             "per_class": features.counts.tolist(),
             "duplicates": features.duplicates,
             "conflicting": len(features.conflicts),
-            "unlabelled": features.unlabelled,
             "missing": features.missing,
             "rejected": len(features.rejected),
         },
+        "warnings": list(fit.warnings),
+        "unscaled_calibration_error": fit.unscaled_error,
         "chosen": dict(fit.solution.chosen),
         "history": [dict(point) for point in fit.solution.history],
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }
+
+
+def predictions(fit: Fit) -> bytes:
+    """Return a CSV of every image: path, side, label, prediction and a probability for each class.
+
+    By path within a side. Probabilities have the six digits that float32 has.
+    """
+    features, stream = fit.features, io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["path", "side", "label", "predicted", *map(_text, features.classes)])
+    for side in SIDES:
+        scores = fit.scores(side)
+        if scores is None:
+            continue
+        images = [features.paths[number] for number in fit.split.side(side)]
+        for place in sorted(range(len(images)), key=images.__getitem__):
+            writer.writerow(
+                [
+                    _text(images[place]),
+                    side,
+                    _text(features.classes[scores.labels[place]]),
+                    _text(features.classes[scores.predicted[place]]),
+                    *(f"{value:.6g}" for value in scores.probabilities[place].tolist()),
+                ]
+            )
+    return stream.getvalue().encode("utf-8")
+
+
+def _text(text: str) -> str:
+    """Return text as UTF-8 can say it: bytes of a name that are no text become marks."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _last_part(name: str) -> str:
+    return PurePath(name.replace("\\", "/")).name.split(".")[0] or "data"
+
+
+def _plain(text: str) -> str:
+    """Return a part of a file's name that every file system takes."""
+    return "".join(
+        character if character.isascii() and (character.isalnum() or character in "-+") else "-"
+        for character in text[:_NAME]
+    )

@@ -1,20 +1,25 @@
-"""Features into a head: split, solver, scores."""
+"""Features into a head: split, solver, temperature, scores."""
 
 import logging
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from cache.commandline.printable import printable
+from engine.heads.cross_validation import CrossValidation, cross_validate
 from engine.heads.features import Features
+from engine.heads.figures import Figures, figures
 from engine.heads.head import Head
-from engine.heads.scores import Scores, score
+from engine.heads.neighbours import groups_of, near_pairs
+from engine.heads.scores import Scores, calibration_error, confidence_bins, score
 from engine.heads.solution import Solution
 from engine.heads.solvers import SolverOptions, load_sides, solve
 from engine.heads.split import SIDES, Split, SplitOptions, split
+from engine.heads.temperature import scaled_where_it_helps
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +32,11 @@ class Fit:
     """A trained head and how it came about.
 
     features: the labelled images. train, validation, test: scores, in the order of the split's
-    indices. seconds: from the split to the last score.
+    indices; validation is None where the split has none.
+    temperature: what the logits were divided by; 1 where that did not help.
+    unscaled_error: the test's calibration error at a temperature of 1.
+    cross_validation: None unless folds were asked for.
+    seconds: from the split to the last score. warnings: what was logged as such.
     """
 
     features: Features
@@ -37,16 +46,20 @@ class Fit:
     solution: Solution
     head: Head
     train: Scores
-    validation: Scores
+    validation: Scores | None
     test: Scores
+    temperature: float
+    unscaled_error: float
+    cross_validation: CrossValidation | None
     seconds: float
+    warnings: tuple[str, ...] = ()
 
-    def scores(self, side: str) -> Scores:
+    def scores(self, side: str) -> Scores | None:
         """Return the scores of one of SIDES."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[side]
 
     def save(self, folder: str | Path) -> Path:
-        """Write `head.npz` and `metrics.json` into a folder, which is made; return it.
+        """Write head, metrics and predictions into a folder, which is made; return it.
 
         Raises:
             Failure: `folder` is a file, or a head of other choices is in it.
@@ -58,62 +71,101 @@ class Fit:
         write_head(self, path)
         return path
 
+    @cached_property
+    def figures(self) -> Figures:
+        """What the head comes to on the test images, with intervals."""
+        return figures(self.test, self.options.seed)
+
     def payload(self) -> dict[str, Any]:
         """Return the JSON object of `--json`, but for where the head was written."""
-        return {
+        test = self.figures.payload(self.features.classes)
+        payload: dict[str, Any] = {
             "space": self.features.space.id,
             "classes": list(self.features.classes),
             "trainable_parameters": self.head.trainable_parameters,
             "split": {side: len(self.split.side(side)) for side in SIDES},
-            "train": self.train.payload(),
-            "validation": self.validation.payload(),
-            "test": {**self.test.payload(), "confusion": self.test.confusion.tolist()},
-            "solver": self.solver.solver,
-            "seconds": round(self.seconds, 4),
+            "train": _brief(self.train),
+            "validation": _brief(self.validation),
+            "test": {**test, "confusion": self.test.confusion.tolist()},
+            "temperature": self.temperature,
         }
+        if self.cross_validation is not None:
+            payload["cross_validation"] = self.cross_validation.payload()
+        return {**payload, "solver": self.solver.solver, "seconds": round(self.seconds, 4)}
+
+
+def _brief(scores: Scores | None) -> dict[str, float] | None:
+    return None if scores is None else {"loss": scores.loss, "accuracy": scores.accuracy}
 
 
 def fit(
     features: Features,
     options: SplitOptions = SplitOptions(),
     solver: SolverOptions = SolverOptions(),
+    *,
+    folds: int = 0,
 ) -> Fit:
     """Train a head on the labelled ones of `features` and score it.
 
     The same features, options and machine give the same head, bit for bit.
+    folds: also score heads that are each trained on all folds but one; 0 for no such.
 
     Raises:
         Failure: the labels or the features cannot be used, see their modules.
     """
     started = time.perf_counter()
     labelled = features.labelled()
-    parts = split(labelled.y, options)
-    _warn_of_absences(features, parts)
+    groups = None
+    if options.group_duplicates:
+        groups = groups_of(near_pairs(labelled.X), len(labelled))
+    parts = split(labelled.y, options, own=labelled.own_sides, groups=groups)
+    warnings = _absences(features, labelled, parts)
+    for warning in warnings:
+        _log.warning(warning)
     block = solver.block(features.dimension)
     sides = load_sides([labelled.rows(parts.side(side), block=block) for side in SIDES], solver)
     _log.info(
-        "%s trains on %d images of %d classes",
+        "%s trains on %d images of %d classes, split %s",
         solver.solver,
         len(parts.train),
         len(labelled.classes),
+        parts.name,
     )
     solution = solve(sides[0], sides[1], len(labelled.classes), solver)
-    space = features.space
-    head = Head(
+    plain = Head(
         solution.weights,
         solution.biases,
         labelled.classes,
-        space.id,
-        space.description,
-        space.notes(),
+        features.space.id,
+        features.space.description,
+        features.space.notes(),
     )
-    train, validation, test = (score(head, rows) for rows in sides)
-    seconds = time.perf_counter() - started
-    return Fit(labelled, options, solver, parts, solution, head, train, validation, test, seconds)
+    head, temperature = plain, 1.0
+    if len(parts.validation) and not solver.balanced:  # balanced ones are not meant to be as sure
+        head, temperature = scaled_where_it_helps(plain, sides[1])
+    test = score(head, sides[2])
+    unscaled = test if head is plain else score(plain, sides[2])
+    return Fit(
+        features=labelled,
+        options=options,
+        solver=solver,
+        split=parts,
+        solution=solution,
+        head=head,
+        train=score(head, sides[0]),
+        validation=score(head, sides[1]) if len(parts.validation) else None,
+        test=test,
+        temperature=temperature,
+        unscaled_error=calibration_error(confidence_bins(unscaled)),
+        cross_validation=cross_validate(labelled, folds, solver, groups) if folds else None,
+        seconds=time.perf_counter() - started,
+        warnings=tuple(warnings),
+    )
 
 
-def _warn_of_absences(features: Features, parts: Split) -> None:
-    """Warn of images that are left out and of classes that a side does not have."""
+def _absences(features: Features, labelled: Features, parts: Split) -> list[str]:
+    """Return warnings of images that are left out and of classes that a side does not have."""
+    used = sum(len(parts.side(side)) for side in SIDES)
     left_out = (
         (
             len(features.conflicts),
@@ -121,15 +173,19 @@ def _warn_of_absences(features: Features, parts: Split) -> None:
         ),
         (features.unlabelled, "without a label"),
         (features.missing, "whose features the cache has lost; run the extraction again"),
+        (len(labelled) - used, "that the source's own split puts nowhere"),
     )
-    for count, reason in left_out:
-        if count:
-            _log.warning("left out: %d image%s %s", count, "s" * (count > 1), reason)
-    labels = features.y[features.y >= 0]
+    warnings = [
+        f"left out: {count} image{'s' * (count > 1)} {reason}"
+        for count, reason in left_out
+        if count
+    ]
     for side in SIDES[1:]:
-        there = np.bincount(labels[parts.side(side)], minlength=len(features.classes))
+        chosen = parts.side(side)
+        there = np.bincount(labelled.y[chosen], minlength=len(features.classes))
         absent = [features.classes[code] for code in np.flatnonzero(there == 0)]
-        if absent:
+        if absent and len(chosen):
             named = ", ".join(printable(label, 40) for label in absent[:_NAMED])
             more = ", ..." if len(absent) > _NAMED else ""
-            _log.warning("too few images for %s, so it says nothing of: %s%s", side, named, more)
+            warnings.append(f"too few images for {side}, so it says nothing of: {named}{more}")
+    return warnings

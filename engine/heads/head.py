@@ -7,6 +7,7 @@ import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,18 @@ class Head:
         return self.weights.size + self.biases.size
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return float32 (N, C) for features float32 (N, D)."""
-        return np.asarray(features @ self.weights + self.biases)
+        """Return float32 (N, C) for features float32 (N, D).
+
+        The sum for an image is taken in one order, whatever the others in its batch: BLAS, which
+        has other kernels for other numbers of rows, does not promise that.
+        """
+        products = np.einsum("nd,cd->nc", np.ascontiguousarray(features), self._columns)
+        return np.asarray(products + self.biases)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """The weights class by class, float32 (C, D)."""
+        return np.ascontiguousarray(self.weights.T)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return float32 (N, C), rows that sum to one, for features float32 (N, D)."""

@@ -51,28 +51,31 @@ class Optimum:
 def optima(
     features: Standardised,
     labels: np.ndarray,
+    shares: np.ndarray,
     classes: int,
     strengths: Sequence[float],
-    tolerance: float = _TOLERANCE,
 ) -> Iterator[Optimum]:
     """Yield the optimum of one strength after another, each solved from the one before.
 
     features: N of D floats. labels: int64 (N,), each class at least once.
-    strengths: l2, descending. The arrays of an optimum are overwritten by the next.
+    shares: float64 (N,), of each image in the loss; 1 together. strengths: l2, descending.
+    The arrays of an optimum are overwritten by the next.
     """
-    state = _State(features, labels, classes)
+    state = _State(features, labels, shares, classes)
     for l2 in strengths:
-        yield state.solve(l2, tolerance)
+        yield state.solve(l2)
 
 
 class _State:
     """Parameters, logits and curvature, kept from one strength to the next. One thread's."""
 
-    def __init__(self, features: Standardised, labels: np.ndarray, classes: int) -> None:
-        self._features, self._labels = features, labels
+    def __init__(
+        self, features: Standardised, labels: np.ndarray, shares: np.ndarray, classes: int
+    ) -> None:
+        self._features, self._labels, self._shares = features, labels, shares
         # One matrix: the weights, and the biases as its last row.
         self._theta = np.zeros((features.dimension + 1, classes))
-        self._theta[-1] = np.log(np.bincount(labels, minlength=classes) / len(labels))
+        self._theta[-1] = np.log(np.bincount(labels, shares, minlength=classes))
         self._logits = np.tile(self._theta[-1], (len(labels), 1))
         self._logs = log_softmax(self._logits)
         self._gradient = self._loss_gradient()
@@ -80,7 +83,7 @@ class _State:
         # curvature that one strength has learnt serves the next exactly.
         self._pairs: deque[tuple[np.ndarray, np.ndarray]] = deque(maxlen=_PAIRS)
 
-    def solve(self, l2: float, tolerance: float) -> Optimum:
+    def solve(self, l2: float) -> Optimum:
         """Go on from the present parameters to the optimum of a strength."""
         converged = False
         iterations = 0
@@ -88,7 +91,7 @@ class _State:
             gradient = self._gradient + l2 * _weights_only(self._theta)
             direction = self._direction(gradient, l2)
             promise = -0.5 * float(np.vdot(gradient, direction))
-            if promise <= tolerance and self._pairs:
+            if promise <= _TOLERANCE and self._pairs:
                 converged = True
                 break
             step = self._line_search(direction, l2)
@@ -109,11 +112,11 @@ class _State:
         return np.asarray(np.column_stack([first, -first.sum(axis=1)]) + direction[-1])
 
     def _loss(self, logs: np.ndarray) -> float:
-        return float(losses(logs, self._labels).mean())
+        return float(np.vdot(self._shares, losses(logs, self._labels)))
 
     def _loss_gradient(self) -> np.ndarray:
         """Return the gradient of the mean loss, without the penalty: float32 (D + 1, C)."""
-        slopes = residuals(self._logs, self._labels)
+        slopes = residuals(self._logs, self._labels, self._shares)
         first = self._features.transposed_times(slopes[:, :-1].astype(np.float32))
         weights = np.column_stack([first, -first.sum(axis=1)])
         return np.vstack([weights, slopes.sum(axis=0)]).astype(np.float32)
@@ -182,10 +185,10 @@ class _State:
         products = probabilities * change
         expected = products.sum(axis=1)
         actual = change[np.arange(len(change)), self._labels]
-        spread = np.einsum("ij,ij->", products, change) - np.vdot(expected, expected)
+        spread = np.einsum("ij,ij->i", products, change) - expected**2
         # Above 0, so that a step divides by it where rounding has eaten it up.
-        curvature = max(float(spread) / len(change), float(np.finfo(float).tiny))
-        return float((expected - actual).mean()), curvature
+        curvature = max(float(np.vdot(self._shares, spread)), float(np.finfo(float).tiny))
+        return float(np.vdot(self._shares, expected - actual)), curvature
 
 
 def _weights_only(parameters: np.ndarray) -> np.ndarray:

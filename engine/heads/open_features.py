@@ -9,6 +9,7 @@ from cache.dataset_names import dataset_named
 from cache.rows import Row, class_order
 from cache.space import Space
 from engine.heads.features import Conflict, Features
+from engine.heads.split import SIDES
 
 
 def open_features(space: Space, datasets: Sequence[str] | None = None) -> Features:
@@ -42,13 +43,18 @@ class _Images:
     samples: dict[bytes, dict[str, tuple[str, str]]] = field(default_factory=dict)
     unlabelled: dict[bytes, str] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
+    own_sides: dict[bytes, int] = field(default_factory=dict)
     duplicates: int = 0
 
     def add(self, dataset: str, row: Row) -> None:
         """Take a row of a dataset."""
         if row.status != "cached":
             self.rejected.append((row.path, row.reason))
-        elif row.label is None:
+            return
+        if row.split is not None:
+            side = SIDES.index(row.split)
+            self.own_sides[row.digest] = min(side, self.own_sides.get(row.digest, side))
+        if row.label is None:
             earlier = self.unlabelled.get(row.digest, row.path)
             self.unlabelled[row.digest] = min(row.path, earlier)
         else:
@@ -88,6 +94,10 @@ class _Images:
             digests[held],
             np.array([codes.get(label, -1) for label, _ in chosen], np.int64),
             tuple(path for _, path in chosen),
+            np.array(
+                [self.own_sides.get(d, -1) for d, there in zip(order, held, strict=True) if there],
+                np.int64,
+            ),
             rejected=tuple(self.rejected),
             conflicts=conflicts,
             duplicates=self.duplicates,

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from cache.failures import Failure
-from engine.heads.adam import adam_epochs
-from engine.heads.l2_path import fit_regularised
+from engine.heads.adam import Recipe, adam_epochs
+from engine.heads.l2_path import fit_at, fit_regularised
 from engine.heads.rows import FeatureRows, LoadedRows, StoredRows
 from engine.heads.softmax import log_softmax, losses
 from engine.heads.solution import Solution
+from engine.heads.split import SplitOptions, split
 
 # The share of adam's memory that validation may take for the curve over the epochs.
 _VALIDATION_SHARE = 4
@@ -22,7 +23,8 @@ class SolverOptions:
     """Which solver, and what only one of them heeds.
 
     solver: `lbfgs`, or `adam` with its epochs and batch_size. seed: of adam's initial weights and
-    order. memory: bytes of features that adam may hold.
+    order. memory: bytes of features that adam may hold. balanced: each class counts the same in
+    the loss, whatever its images.
     """
 
     solver: str = "lbfgs"
@@ -30,6 +32,7 @@ class SolverOptions:
     batch_size: int = 128
     seed: int = 0
     memory: int = 2**30
+    balanced: bool = False
 
     def block(self, dimension: int) -> int:
         """Return how many rows of so many floats adam reads at a time: whole batches."""
@@ -37,13 +40,17 @@ class SolverOptions:
         return max(1, share // (4 * dimension * self.batch_size)) * self.batch_size
 
 
-def load_sides(sides: Sequence[StoredRows], options: SolverOptions) -> Sequence[FeatureRows]:
+def load_sides(
+    sides: Sequence[StoredRows], options: SolverOptions, times: int = 1
+) -> Sequence[FeatureRows]:
     """Read sides into memory as the solver needs them; adam leaves what is too large on disk.
+
+    times: how many copies the caller will hold.
 
     Raises:
         Failure: the features are not finite, or lbfgs cannot hold them in memory.
     """
-    size = sum(4 * rows.dimension * len(rows.labels) for rows in sides)
+    size = sum(4 * rows.dimension * len(rows.labels) for rows in sides) * times
     if options.solver == "adam" and size > options.memory:
         return sides
     if options.solver == "lbfgs":
@@ -52,43 +59,69 @@ def load_sides(sides: Sequence[StoredRows], options: SolverOptions) -> Sequence[
 
 
 def solve(
-    train: FeatureRows, validation: FeatureRows, classes: int, options: SolverOptions
+    train: FeatureRows, validation: FeatureRows | None, classes: int, options: SolverOptions
 ) -> Solution:
     """Train on one side, and choose or watch by the other; rows as `load_sides` gives them.
+
+    validation: None, or without a row: lbfgs chooses its strength on a fifth of the training
+    images, by a head that is trained on the others, and then trains on all.
+
+    Raises:
+        Failure: the features are not finite or too large.
+    """
+    if validation is not None and not len(validation.labels):
+        validation = None
+    if options.solver == "adam":
+        return _adam(train, validation, classes, options)
+    assert isinstance(train, LoadedRows)
+    if validation is None:
+        return _without_validation(train, classes, options)
+    assert isinstance(validation, LoadedRows)
+    return fit_regularised(train, validation, classes, balanced=options.balanced)
+
+
+def solve_again(
+    solution: Solution, train: FeatureRows, classes: int, options: SolverOptions
+) -> Solution:
+    """Train on other images as a solution was: lbfgs at the strength that it chose.
 
     Raises:
         Failure: the features are not finite or too large.
     """
     if options.solver == "adam":
-        return _adam(train, validation, classes, options)
+        return _adam(train, None, classes, options)
     assert isinstance(train, LoadedRows)
-    assert isinstance(validation, LoadedRows)
-    return fit_regularised(train, validation, classes)
+    return fit_at(train, classes, solution.chosen["l2"], balanced=options.balanced)
+
+
+def _without_validation(train: LoadedRows, classes: int, options: SolverOptions) -> Solution:
+    parts = split(train.labels, SplitOptions((80, 20), options.seed))
+    inner, held_out = (
+        LoadedRows(train.features[side], train.labels[side]) for side in (parts.train, parts.test)
+    )
+    path = fit_regularised(inner, held_out, classes, balanced=options.balanced)
+    solution = fit_at(train, classes, path.chosen["l2"], balanced=options.balanced)
+    return replace(solution, history=path.history)
 
 
 def _adam(
-    train: FeatureRows, validation: FeatureRows, classes: int, options: SolverOptions
+    train: FeatureRows, validation: FeatureRows | None, classes: int, options: SolverOptions
 ) -> Solution:
-    watched = validation.first(options.memory // _VALIDATION_SHARE)
-    epochs = adam_epochs(
-        train,
-        classes,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        rng=np.random.default_rng([options.seed, 1]),
-    )
+    watched = validation.first(options.memory // _VALIDATION_SHARE) if validation else None
+    recipe = Recipe(options.epochs, options.batch_size, options.balanced)
+    rng = np.random.default_rng([options.seed, 1])
     history = []
-    for epoch in epochs:
-        logs = log_softmax(watched.features @ epoch.weights + epoch.biases)
-        history.append(
-            {
-                "epoch": epoch.number,
-                "train_loss": epoch.loss,
-                "train_accuracy": epoch.accuracy,
-                "validation_loss": float(losses(logs, watched.labels).mean()),
-                "validation_accuracy": float((logs.argmax(axis=1) == watched.labels).mean()),
-            }
-        )
+    for epoch in adam_epochs(train, classes, recipe, rng):
+        point = {
+            "epoch": epoch.number,
+            "train_loss": epoch.loss,
+            "train_accuracy": epoch.accuracy,
+        }
+        if watched is not None:
+            logs = log_softmax(watched.features @ epoch.weights + epoch.biases)
+            point["validation_loss"] = float(losses(logs, watched.labels).mean())
+            point["validation_accuracy"] = float((logs.argmax(axis=1) == watched.labels).mean())
+        history.append(point)
     chosen = {"epochs": options.epochs, "batch_size": options.batch_size}
     return Solution(epoch.weights, epoch.biases, chosen, tuple(history))
 

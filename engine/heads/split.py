@@ -5,103 +5,133 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.failures import Failure
+from engine.heads.allocation import allocate, even_table, table_of_shares
 
 SIDES = ("train", "validation", "test")
+
+DEFAULT_PERCENTAGES = (70, 15, 15)
 
 
 @dataclass(frozen=True)
 class SplitOptions:
     """How images are divided.
 
-    percentages: of train, validation and test; positive, 100 together. seed: of who goes where.
+    percentages: of train, validation and test, or of train and test; positive, 100 together. None
+        for the split of the sources where they have one, else 70/15/15.
+    seed: of who goes where.
+    own: insist on the split of the sources.
+    group_duplicates: keep near-duplicates on one side, see `engine.heads.neighbours`.
     """
 
-    percentages: tuple[int, int, int] = (70, 15, 15)
+    percentages: tuple[int, ...] | None = None
     seed: int = 0
+    own: bool = False
+    group_duplicates: bool = False
 
 
 @dataclass(frozen=True)
 class Split:
     """Which images are for what: three disjoint arrays of indices, int64, ascending.
 
-    train: what the head is fitted to. validation: what its strength is chosen by. test: what it
-    is judged by, seen by neither.
+    train: what the head is fitted to. validation: what its strength is chosen by; may be empty.
+    test: what it is judged by, seen by neither.
+    name: in a word, as options give it: `70/15/15`, or `own`.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+    name: str = "/".join(map(str, DEFAULT_PERCENTAGES))
 
     def side(self, name: str) -> np.ndarray:
         """Return the indices of one of SIDES."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
-def split(labels: np.ndarray, options: SplitOptions = SplitOptions()) -> Split:
-    """Divide images into train, validation and test with each class in proportion.
+def split(
+    labels: np.ndarray,
+    options: SplitOptions = SplitOptions(),
+    *,
+    own: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+) -> Split:
+    """Divide images as the source does, or with each class in proportion.
 
-    The three totals are the exact shares rounded by largest remainder: 4,999 at 70/15/15 give
+    The totals are the exact shares rounded by largest remainder: 4,999 at 70/15/15 give
     3,499 / 750 / 750. Each class is within one image of its exact share on each side, but that a
-    class of very few images goes to training first.
+    class of very few images goes to training first, and that a group stays whole.
 
     labels: int64 (N,), 0 to C - 1.
+    own: int64 (N,), the source's side of each image, an index into SIDES; -1 for none.
+    groups: int64 (N,), equal for images that must be on one side; None for no such.
 
     Raises:
-        Failure: a side would be empty, or a class would have no image to train on.
+        Failure: a side would be empty, a class would have no image to train on, or the source's
+            split is asked for and there is none.
     """
-    percentages = options.percentages
+    has_own = own is not None and bool((own >= 0).any())
+    if options.own and not has_own:
+        raise Failure("the source has no split of its own; give percentages, as in 70/15/15")
+    if own is not None and has_own and options.percentages is None:
+        return _own_split(labels, own)
+    return _by_percentages(labels, options, groups)
+
+
+def folds(
+    labels: np.ndarray, count: int, seed: int = 0, groups: np.ndarray | None = None
+) -> np.ndarray:
+    """Return each image's fold, int64 (N,), 0 to count - 1: alike in size, class by class.
+
+    groups: as of `split`.
+
+    Raises:
+        Failure: a class has fewer than two images, or there are fewer images than folds.
+    """
     counts = np.bincount(labels)
-    table = _allocation(counts, percentages)
-    for name, total in zip(SIDES, table.sum(axis=0), strict=True):
-        if not total:
+    if count > len(labels) or (counts[counts > 0] < 2).any():
+        raise Failure(
+            f"{len(labels)} images are too few for {count} folds; each class needs two at least"
+        )
+    rng = np.random.default_rng(seed)
+    return allocate(labels, even_table(counts, count), rng, groups)
+
+
+def _own_split(labels: np.ndarray, own: np.ndarray) -> Split:
+    train, validation, test = (np.flatnonzero(own == side) for side in range(len(SIDES)))
+    if not len(test):  # as with ImageNet, whose validation images are what heads are judged by
+        validation, test = test, validation
+    if not len(train) or not len(test):
+        raise Failure(
+            f"the source's split has {len(train)} images to train on and {len(test)} to judge by; "
+            "give percentages, as in 70/15/15"
+        )
+    _check_taught(labels, train)
+    return Split(train, validation, test, "own")
+
+
+def _by_percentages(labels: np.ndarray, options: SplitOptions, groups: np.ndarray | None) -> Split:
+    percentages = options.percentages or DEFAULT_PERCENTAGES
+    name = "/".join(map(str, percentages))
+    table = table_of_shares(np.bincount(labels), percentages)
+    side_of = allocate(labels, table, np.random.default_rng(options.seed), groups)
+    sides = [np.flatnonzero(side_of == side) for side in range(len(percentages))]
+    if len(sides) == 2:
+        sides.insert(1, np.empty(0, np.int64))
+    for side, chosen in zip(SIDES, sides, strict=True):
+        if not len(chosen) and (side != "validation" or len(percentages) > 2):
             raise Failure(
-                f"{len(labels)} images split {'/'.join(map(str, percentages))} leave none for "
-                f"{name}; extract more images, or divide them otherwise"
+                f"{len(labels)} images split {name} leave none for {side}; extract more images, "
+                "or divide them otherwise"
             )
-    untaught = (counts > 0) & (table[:, 0] == 0)
+    _check_taught(labels, sides[0])
+    return Split(sides[0], sides[1], sides[2], name)
+
+
+def _check_taught(labels: np.ndarray, train: np.ndarray) -> None:
+    counts = np.bincount(labels)
+    untaught = (counts > 0) & (np.bincount(labels[train], minlength=len(counts)) == 0)
     if untaught.any():
         raise Failure(
             f"{untaught.sum()} of {len(counts)} classes have no image left to train on; extract "
             "more images of each class, or give training a larger share"
         )
-    rng = np.random.default_rng(options.seed)
-    sides: tuple[list[np.ndarray], ...] = ([], [], [])
-    for label, row in enumerate(table):
-        shuffled = rng.permutation(np.flatnonzero(labels == label))
-        for side, chosen in zip(sides, np.split(shuffled, np.cumsum(row)[:-1]), strict=True):
-            side.append(chosen)
-    return Split(*(np.sort(np.concatenate(side)) for side in sides))
-
-
-def _allocation(counts: np.ndarray, percentages: tuple[int, int, int]) -> np.ndarray:
-    """Return how many images of each class each side gets: int64 (C, 3), whole in both sums.
-
-    Each class gets its shares rounded down; what it has left goes, one image a side, to the sides
-    that lack most. This meets the totals, by the theorem of Gale and Ryser (Ryser, Combinatorial
-    Mathematics, 1963, ch. 6), as roundings that meet them exist (Cox, A constructive procedure
-    for unbiased controlled rounding, JASA 82, 1987).
-    """
-    shares = counts[:, None] * np.array(percentages)
-    table = shares // 100
-    lacking = _totals(int(counts.sum()), percentages) - table.sum(axis=0)
-    # Classes without a training image choose first, while training still lacks some.
-    for label in np.argsort(table[:, 0] > 0, kind="stable"):
-        row, remainders = table[label], shares[label] % 100
-        before = row.copy()
-        for _ in range(counts[label] - row.sum()):
-            # The last key decides first.
-            untaught = (np.arange(3) == 0) & (row == 0)
-            keys = (remainders, lacking, row == before, untaught, lacking > 0)
-            side = np.lexsort(keys)[-1]
-            row[side] += 1
-            lacking[side] -= 1
-    return np.asarray(table)
-
-
-def _totals(count: int, percentages: tuple[int, int, int]) -> np.ndarray:
-    """Return the sizes of the sides, rounded by largest remainder: int64 (3,)."""
-    shares = count * np.array(percentages)
-    totals = shares // 100
-    order = np.argsort(-(shares % 100), kind="stable")
-    totals[order[: count - totals.sum()]] += 1
-    return totals

@@ -15,8 +15,6 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 52
 # Style classes of the first and second series.
 SERIES = ("first", "second")
 
-FEW = 10
-
 
 @dataclass(frozen=True)
 class Axis:
@@ -91,46 +89,29 @@ def line_chart(
     return _svg(parts, f"{y_label} over {x_label}: {' and '.join(names)}")
 
 
-def reliability_chart(bins: Sequence[Bin]) -> str:
-    """Return an SVG of accuracy over confidence, with the number of images below.
+def reliability_chart(bins: Sequence[Bin], low: float) -> str:
+    """Return an SVG of accuracy over confidence, a dot for each bin.
 
-    The dot of a bin with fewer than FEW images is hollow: its accuracy is mostly chance.
+    low: the least confidence that an answer can have, where the axis begins.
     """
-    split = 176
-    horizontal = Axis(
-        bins[0].low,
-        bins[-1].high,
-        _LEFT,
-        WIDTH - _RIGHT,
-        tuple(edge for number, edge in enumerate([*(b.low for b in bins), 1.0]) if number % 2 == 0),
-        _percent,
-    )
-    upper = Axis(0, 1, split, _TOP, (0, 0.25, 0.5, 0.75, 1), _percent)
-    most = max(b.images for b in bins)
-    lower = Axis(0, most or 1, HEIGHT - _BOTTOM, split + 18, (most,), _short)
-    low, high = horizontal.low, horizontal.high
+    ticks = (0, 0.25, 0.5, 0.75, 1)
+    horizontal = Axis(low, 1, _LEFT, WIDTH - _RIGHT, _even(low), _percent)
+    vertical = Axis(0, 1, HEIGHT - _BOTTOM, _TOP, ticks, _percent)
     parts = [
-        _frame(horizontal, upper, "confidence", "accuracy", ticks_at=HEIGHT - _BOTTOM),
-        _guide(horizontal.place(low), upper.place(low), horizontal.place(high), upper.place(high)),
-        f'<path class="gridline" d="M{_LEFT} {lower.start}H{WIDTH - _RIGHT}"/>',
-        f'<text x="{_LEFT - 8}" y="{lower.end + 10}" text-anchor="end">{most:,}</text>',
+        _frame(horizontal, vertical, "how sure the answers are", "how many are right"),
+        _guide(horizontal.place(low), vertical.place(low), horizontal.place(1), vertical.place(1)),
     ]
     for b in bins:
-        if not b.images:
-            continue
-        left, right = horizontal.place(b.low) + 1.5, horizontal.place(b.high) - 1.5
-        dot = "second" if b.images >= FEW else "few"
-        top = min(lower.place(b.images), lower.start - 1.5)
-        what = (
-            f"{_percent(b.low)} to {_percent(b.high)}: {b.images:,} images, {b.accuracy:.1%} right"
-        )
+        what = f"{b.images:,} answers, {b.confidence:.1%} sure: {b.accuracy:.1%} right"
         parts.append(
-            f'<rect class="bar" x="{left:.1f}" y="{top:.1f}" width="{right - left:.1f}" '
-            f'height="{lower.start - top:.1f}" rx="1.5"><title>{what}</title></rect>'
-            f'<circle class="dot {dot}" cx="{horizontal.place(b.confidence)}" '
-            f'cy="{upper.place(b.accuracy)}" r="5"><title>{what}</title></circle>'
+            f'<circle class="dot second" cx="{horizontal.place(max(b.confidence, low))}" '
+            f'cy="{vertical.place(b.accuracy)}" r="5"><title>{what}</title></circle>'
         )
-    return _svg(parts, "share of right answers over confidence, and the number of images")
+    return _svg(parts, "share of right answers over confidence")
+
+
+def _even(low: float) -> tuple[float, ...]:
+    return tuple(low + (1 - low) * number / 5 for number in range(6))
 
 
 def _svg(parts: Sequence[str], description: str) -> str:

@@ -10,11 +10,9 @@ from engine.heads.scores import (
     Scores,
     calibration_error,
     confidence_bins,
-    per_class,
-    wilson_interval,
 )
 from engine.heads.split import SIDES
-from engine.pages.charts import FEW, SERIES, line_chart, reliability_chart
+from engine.pages.charts import SERIES, line_chart, reliability_chart
 from engine.pages.html import card, safe, table
 
 # How much of what grows with the classes or the mistakes is on the page.
@@ -56,7 +54,7 @@ def report_page(fit: Fit) -> str:
 
 def _figures(fit: Fit) -> str:
     test = fit.test
-    low, high = wilson_interval(test.accuracy, len(test.labels))
+    low, high = fit.figures.accuracy.interval or (0.0, 1.0)
     figures = (
         (f"{test.accuracy:.2%}", f"test accuracy; {low:.1%} to {high:.1%} with 95 % certainty"),
         (f"{test.loss:.4f}", "test loss in nats"),
@@ -75,6 +73,7 @@ def _sides(fit: Fit) -> str:
         (side, f"{len(scores.labels):,}", f"{scores.loss:.4f}", f"{scores.accuracy:.4f}")
         for side in SIDES
         for scores in [fit.scores(side)]
+        if scores is not None
     ]
     return table(("", "images", "loss", "accuracy"), rows) + (
         '<p class="soft small" style="margin:12px 0 0">Loss is the mean categorical cross-entropy '
@@ -96,7 +95,7 @@ def _facts(fit: Fit) -> str:
         "images": f"{len(features):,} distinct, {features.duplicates:,} duplicates",
         "left out": ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none",
         "source": ", ".join(sources),
-        "split": f"{'/'.join(map(str, options.percentages))} by class, seed {options.seed}",
+        "split": f"{fit.split.name} by class, seed {options.seed}",
         "solver": _solver(fit),
         "space": fit.features.space.id,
         **{
@@ -145,11 +144,10 @@ def _history(fit: Fit) -> tuple[str, str]:
 
 def _reliability(test: Scores) -> str:
     bins = confidence_bins(test)
-    chart = reliability_chart(bins)
+    chart = reliability_chart(bins, 0.5 if test.classes == 2 else 0.0)
     return (
-        f"<figure>{chart}<figcaption>Above: how often the test answers of a confidence are right; "
-        "on the dashed line they are as sure as they ought to be; a hollow dot stands for fewer "
-        f"than {FEW} images. Below: how many they are. "
+        f"<figure>{chart}<figcaption>How often the test answers of a confidence are right, in bins "
+        "of equal counts; on the dashed line they are as sure as they ought to be. "
         f"Expected calibration error {calibration_error(bins):.3f}.</figcaption></figure>"
     )
 
@@ -188,15 +186,15 @@ def _confusion_cells(row: np.ndarray, true: int) -> str:
 
 
 def _classes(fit: Fit) -> str:
-    figures = per_class(fit.test.confusion)
-    order = sorted(range(len(figures)), key=lambda code: (figures[code].recall, code))
+    figures = fit.figures.per_class
+    order = sorted(range(len(figures)), key=lambda code: (figures[code].recall.value, code))
     rows = [
         (
             safe(fit.features.classes[code], 60),
             f"{fit.features.counts[code]:,}",
             f"{figures[code].images:,}",
-            _share(figures[code].recall),
-            _share(figures[code].precision),
+            _share(figures[code].recall.value),
+            _share(figures[code].precision.value),
         )
         for code in order[:_TABLE_ROWS]
     ]

@@ -1,9 +1,11 @@
 """python -m engine.fit_head, from a cache on disk to files and figures."""
 
+import csv
 import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +51,7 @@ def test_the_json_has_the_keys_of_the_contract(pets, capsys, solver):
         "train",
         "validation",
         "test",
+        "temperature",
         "solver",
         "seconds",
         "out",
@@ -57,7 +60,21 @@ def test_the_json_has_the_keys_of_the_contract(pets, capsys, solver):
     assert result["trainable_parameters"] == 16 * 2 + 2
     assert result["split"] == {"train": 140, "validation": 30, "test": 30}
     assert result["solver"] == solver
-    assert list(result["test"]) == ["loss", "accuracy", "confusion"]
+    assert list(result["test"]) == [
+        "loss",
+        "accuracy",
+        "interval",
+        "loss_interval",
+        "balanced_accuracy",
+        "roc_auc",
+        "calibration_error",
+        "baseline",
+        "per_class",
+        "confusion",
+    ]
+    low, high = result["test"]["interval"]
+    assert low < result["test"]["accuracy"] <= high
+    assert result["test"]["baseline"] == {"class": "cat", "accuracy": 0.6}
     confusion = np.array(result["test"]["confusion"])
     assert confusion.sum(axis=1).tolist() == [18, 12]
     assert result["test"]["accuracy"] == pytest.approx(np.trace(confusion) / 30)
@@ -67,11 +84,12 @@ def test_the_json_has_the_keys_of_the_contract(pets, capsys, solver):
 
 def test_the_files_agree_with_each_other_and_with_the_cache(pets, capsys):
     result = run_json(capsys, "--cache", pets)
-    out = pets / "heads" / f"vgg16-{result['space'][:8]}-lbfgs-seed0"
+    out = pets / "heads" / f"vgg16_{result['space'][:8]}_photos_70-15-15_lbfgs_seed0"
     assert result["out"] == str(out)
     assert sorted(path.name for path in out.iterdir()) == [
         "head.npz",
         "metrics.json",
+        "predictions.csv",
         "report.html",
     ]
     metrics = json.loads((out / "metrics.json").read_text())
@@ -180,8 +198,11 @@ def test_what_is_left_out_is_warned_of(pets, capsys):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--split", "70/15"], 2, "three whole percentages"),
-        (["--split", "70/20/20"], 2, "three parts of 100"),
+        (["--split", "70/15"], 2, "parts of 100"),
+        (["--split", "70/x/20"], 2, "two or three whole percentages"),
+        (["--split", "70/20/20"], 2, "parts of 100"),
+        (["--split", "own"], 1, "the source has no split of its own"),
+        (["--folds", "1"], 2, "not a number of folds"),
         (["--split", "85/15/0"], 2, "each above 0"),
         (["--seed", "-1"], 2, "negative"),
         (["--solver", "magic"], 2, "invalid choice"),
@@ -296,3 +317,98 @@ def test_help_needs_no_numpy():
 def test_fc2_features_of_two_classes_make_8194_parameters(tmp_path, capsys):
     labelled_cache(tmp_path, {"cat": 20, "dog": 20}, dimension=4096)
     assert run_json(capsys, "--cache", tmp_path, "--no-report")["trainable_parameters"] == 8194
+
+
+def test_predictions_are_those_of_every_image(pets, capsys):
+    result = run_json(capsys, "--cache", pets)
+    with (pets / result["out"] / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 200
+    for side in ("train", "validation", "test"):
+        of_side = [row for row in rows if row["side"] == side]
+        assert len(of_side) == result["split"][side]
+        right = np.mean([row["label"] == row["predicted"] for row in of_side])
+        assert right == pytest.approx(result[side]["accuracy"])
+        assert [row["path"] for row in of_side] == sorted(row["path"] for row in of_side)
+    for row in rows:
+        assert row["path"].startswith(row["label"])
+        assert float(row["cat"]) + float(row["dog"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_folds_give_a_mean_and_a_spread(pets, capsys):
+    result = run_json(capsys, "--cache", pets, "--folds", 4, "--no-report")["cross_validation"]
+    assert result["folds"] == 4
+    assert len(result["accuracy"]["folds"]) == 4
+    assert result["accuracy"]["mean"] == pytest.approx(np.mean(result["accuracy"]["folds"]))
+    assert 0.8 < result["accuracy"]["mean"] <= 1
+    code, out, _ = run(capsys, "--cache", pets, "--folds", 4, "--solver", "adam", "--no-report")
+    assert code == 0
+    assert "4 folds: accuracy 0." in out
+
+
+def test_a_head_of_other_choices_is_never_replaced(pets, capsys):
+    first = run_json(capsys, "--cache", pets)
+    image = (pets / first["out"] / "head.npz").read_bytes()
+    assert run_json(capsys, "--cache", pets)["out"] == first["out"]
+    others = (["--split", "60/40"], ["--class-weight", "balanced"], ["--seed", 9])
+    outs = [run_json(capsys, "--cache", pets, *options)["out"] for options in others]
+    adam = ["--solver", "adam", "--epochs"]
+    outs += [run_json(capsys, "--cache", pets, *adam, epochs)["out"] for epochs in (2, 3)]
+    assert len({first["out"], *outs}) == 6
+    assert outs[-1] == f"{outs[-2]}_2"
+    assert (pets / first["out"] / "head.npz").read_bytes() == image
+    code, _, err = run(capsys, "--cache", pets, "--out", first["out"], "--seed", 5, "--quiet")
+    assert code == 1
+    assert "holds a head of another split, solver, dataset or class list" in err
+    assert (pets / first["out"] / "head.npz").read_bytes() == image
+
+
+def test_a_file_called_head_that_is_not_ours_is_not_replaced(pets, capsys, tmp_path):
+    (tmp_path / "head.npz").write_text("mine")
+    code, _, _ = run(capsys, "--cache", pets, "--out", tmp_path, "--quiet")
+    assert code == 1
+    assert (tmp_path / "head.npz").read_text() == "mine"
+
+
+def test_two_sides_and_a_balanced_head(tmp_path, capsys):
+    labelled_cache(tmp_path, {"cat": 200, "dog": 20}, noise=3)
+    options = ("--cache", tmp_path, "--split", "50/50", "--no-report")
+    plain = run_json(capsys, *options)
+    balanced = run_json(capsys, *options, "--class-weight", "balanced")
+    assert plain["split"] == {"train": 110, "validation": 0, "test": 110}
+    assert plain["validation"] is None
+    recall = [result["test"]["per_class"]["dog"]["recall"]["value"] for result in (plain, balanced)]
+    assert recall[1] > recall[0]
+
+
+def test_the_split_of_the_source_is_taken(tmp_path, capsys):
+    space = labelled_cache(tmp_path, TWO)
+    rows = [
+        replace(row, split=("train", "train", "test")[n % 3]) for n, row in enumerate(space.rows())
+    ]
+    writer = space.write_dataset("/somewhere/photos")
+    writer.append(rows)
+    writer.finish()
+    result = run_json(capsys, "--cache", tmp_path, "--no-report")
+    assert result["split"] == {"train": 134, "validation": 0, "test": 66}
+    assert "_own_" in result["out"]
+    other = run_json(capsys, "--cache", tmp_path, "--no-report", "--split", "70/15/15")
+    assert other["split"]["validation"] == 30
+
+
+def test_near_duplicates_are_never_on_two_sides(tmp_path, capsys):
+    digests, _ = vectors(200, 16)
+    features = np.random.default_rng(0).standard_normal((200, 16)).astype(np.float32)
+    features[100:160] = features[:60] * np.float32(1.5)
+    space = FeatureCache.create(tmp_path).add_space(DESCRIPTION, 16)
+    space.append(digests, features)
+    writer = space.write_dataset("photos")
+    writer.append(
+        [Row(f"{n}.jpg", ("cat", "dog")[n % 2], digests[n].tobytes(), "cached") for n in range(200)]
+    )
+    writer.finish()
+    result = run_json(capsys, "--cache", tmp_path, "--group-duplicates", "--no-report")
+    with (tmp_path / result["out"] / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        side_of = {row["path"]: row["side"] for row in csv.DictReader(file)}
+    assert all(side_of[f"{n}.jpg"] == side_of[f"{100 + n}.jpg"] for n in range(60))
+    assert set(side_of.values()) == {"train", "validation", "test"}

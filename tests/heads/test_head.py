@@ -277,3 +277,18 @@ def test_spliced_files_are_refused_or_harmless(tmp_path, start, length, to, fill
     (tmp_path / "head.npz").write_bytes(bytes(data))
     with contextlib.suppress(Failure):
         load_head(tmp_path)
+
+
+@pytest.mark.parametrize(("dimension", "classes"), [(7, 2), (1280, 3), (4096, 2), (513, 40)])
+def test_probabilities_are_the_same_bits_whatever_the_batch(dimension, classes):
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((70, dimension)).astype(np.float32)
+    weights = rng.standard_normal((dimension, classes)).astype(np.float32)
+    names = tuple(map(str, range(classes)))
+    head = Head(weights, rng.standard_normal(classes).astype(np.float32), names, "space")
+    alone = np.concatenate([head.probabilities(features[n : n + 1]) for n in range(70)])
+    for size in (2, 7, 32, 70):
+        batches = [head.probabilities(features[n : n + size]) for n in range(0, 70, size)]
+        np.testing.assert_array_equal(np.concatenate(batches), alone)
+    np.testing.assert_array_equal(head.probabilities(np.asfortranarray(features)), alone)
+    np.testing.assert_allclose(head.logits(features), features @ weights + head.biases, atol=1e-3)

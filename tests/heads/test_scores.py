@@ -1,48 +1,35 @@
-"""Intervals, figures by class, calibration."""
+"""A head's answers, and how sure they are beside how often they are right."""
 
 import numpy as np
 import pytest
 
-from engine.heads.scores import (
-    Scores,
-    calibration_error,
-    confidence_bins,
-    per_class,
-    wilson_interval,
-)
+from engine.heads.scores import Scores, calibration_error, confidence_bins
 
 
-def test_wilsons_interval():
-    # Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263.
-    low, high = wilson_interval(81 / 263, 263)
-    assert (round(low, 4), round(high, 4)) == (0.2553, 0.3662)
-    assert wilson_interval(1, 10)[1] == pytest.approx(1)
-    assert wilson_interval(0, 10)[0] == pytest.approx(0)
+def scores_of(confidences, right):
+    """Return scores of two classes with answers of these confidences, right or not."""
+    sure = np.array(confidences, np.float32)
+    probabilities = np.column_stack([sure, 1 - sure])
+    labels = np.where(right, 0, 1)
+    return Scores(labels, probabilities, np.zeros(len(labels)))
 
 
-def test_recall_and_precision():
-    first, second, third = per_class(np.array([[8, 2, 0], [4, 6, 0], [0, 0, 0]]))
-    assert (first.images, first.recall, first.precision) == (10, 0.8, 8 / 12)
-    assert (second.images, second.recall, second.precision) == (10, 0.6, 6 / 8)
-    assert third.images == 0
-    assert np.isnan(third.recall)
-    assert np.isnan(third.precision)
+def test_bins_have_equal_counts():
+    rng = np.random.default_rng(0)
+    bins = confidence_bins(scores_of(rng.uniform(0.5, 1, 151), rng.random(151) < 0.7))
+    assert len(bins) == 15
+    assert {b.images for b in bins} == {10, 11}
+    assert sum(b.images for b in bins) == 151
+    assert [b.confidence for b in bins] == sorted(b.confidence for b in bins)
 
 
-def scores_of(confidences, right, classes=2):
-    labels = np.zeros(len(right), int)
-    predicted = np.where(right, 0, 1)
-    return Scores(
-        labels, predicted, np.array(confidences, np.float32), np.zeros(len(right)), classes
-    )
+def test_calibration_error_is_the_mean_gap():
+    bins = confidence_bins(scores_of([0.6, 0.9], [True, False]))
+    assert [(b.images, b.accuracy) for b in bins] == [(1, 1), (1, 0)]
+    assert calibration_error(bins) == pytest.approx((0.4 + 0.9) / 2, abs=1e-6)
 
 
-def test_bins_of_confidence():
-    bins = confidence_bins(scores_of([0.5, 0.52, 0.97, 1.0], [True, False, True, True]))
-    assert len(bins) == 10
-    assert (bins[0].low, bins[-1].high) == (0.5, 1.0)
-    assert [b.images for b in bins] == [2, 0, 0, 0, 0, 0, 0, 0, 0, 2]
-    assert bins[0].accuracy == 0.5
-    assert bins[0].confidence == pytest.approx(0.51)
-    assert calibration_error(bins) == pytest.approx((0.01 * 2 + 0.015 * 2) / 4, abs=1e-6)
-    assert confidence_bins(scores_of([0.2], [True], classes=9))[0].low == 0
+def test_confusion_has_true_classes_in_rows():
+    scores = scores_of([0.9, 0.8, 0.7], [True, False, True])
+    assert scores.confusion.tolist() == [[2, 0], [1, 0]]
+    assert scores.accuracy == pytest.approx(2 / 3)

@@ -7,14 +7,14 @@ import pytest
 from cache_samples import filled, vectors
 from sklearn.linear_model import LogisticRegression
 
-import engine.heads.l2_path
+import engine.heads.lbfgs
 import engine.heads.rows
 from cache.failures import Failure
-from engine.heads.adam import adam_epochs
+from engine.heads.adam import Recipe, adam_epochs
 from engine.heads.l2_path import STRENGTHS, fit_regularised
 from engine.heads.lbfgs import optima
 from engine.heads.rows import LoadedRows, StoredRows
-from engine.heads.softmax import log_softmax, losses
+from engine.heads.softmax import class_weights, log_softmax, losses, shares_of
 from engine.heads.standardised import Standardised
 
 
@@ -29,11 +29,13 @@ def problem(count=300, dimension=40, classes=2, seed=0, noise=1.0):
     return features, labels
 
 
-def solve(features, labels, classes, strengths, tolerance=1e-8):
+def solve(features, labels, classes, strengths, class_weight=None):
     """Return copies of the solutions: (weights, biases, solution) for each strength."""
+    weights = class_weights(labels, classes, balanced=class_weight == "balanced")
+    shares = shares_of(labels, weights)
     return [
         (optimum.weights.copy(), optimum.biases.copy(), optimum)
-        for optimum in optima(plain(features), labels, classes, strengths, tolerance)
+        for optimum in optima(plain(features), labels, shares, classes, strengths)
     ]
 
 
@@ -76,6 +78,26 @@ def test_the_optimum_is_scikit_learns(classes, seed):
         np.testing.assert_allclose(ours, probabilities, atol=2e-3)
 
 
+@pytest.fixture(autouse=True)
+def fine(monkeypatch):
+    """Solve to a tenth of the product's tolerance."""
+    monkeypatch.setattr(engine.heads.lbfgs, "_TOLERANCE", 1e-8)
+
+
+def test_balanced_classes_are_scikit_learns():
+    features, labels = problem(classes=3)
+    keep = np.flatnonzero((labels != 2) | (np.arange(len(labels)) % 7 == 2))
+    features, labels = features[keep], labels[keep]
+    ((weights, biases, optimum),) = solve(features, labels, 3, [0.01], "balanced")
+    model = LogisticRegression(
+        C=1 / (len(labels) * 0.01), tol=1e-9, max_iter=5000, class_weight="balanced"
+    )
+    model.fit(features.astype(np.float64), labels)
+    ours = np.exp(log_softmax(features @ weights + biases))
+    np.testing.assert_allclose(ours, model.predict_proba(features), atol=2e-3)
+    assert optimum.converged
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_rounding_does_not_gather_in_one_class(seed):
     """Weights' classes sum to zero, whichever kernel multiplied, so that no search is in vain."""
@@ -102,7 +124,7 @@ def test_the_loss_that_is_told_is_that_of_the_weights():
 
 def test_separable_classes_are_no_trouble():
     features, labels = problem(count=200, dimension=300, noise=0)
-    *_, (weights, biases, solution) = solve(features, labels, 2, STRENGTHS, tolerance=1e-7)
+    *_, (weights, biases, solution) = solve(features, labels, 2, STRENGTHS)
     assert solution.converged
     assert ((features @ weights + biases).argmax(axis=1) == labels).all()
 
@@ -148,12 +170,9 @@ def test_the_strength_with_the_least_validation_loss_is_chosen():
 
 def test_the_choice_does_not_hang_on_the_tolerance(monkeypatch):
     train, validation = sides(*problem(noise=2.0))
+    monkeypatch.setattr(engine.heads.lbfgs, "_TOLERANCE", 1e-7)
     rough = fit_regularised(train, validation, 2)
-    monkeypatch.setattr(
-        engine.heads.l2_path,
-        "optima",
-        lambda *arguments: optima(*arguments, tolerance=1e-8),
-    )
+    monkeypatch.setattr(engine.heads.lbfgs, "_TOLERANCE", 1e-8)
     fine = fit_regularised(train, validation, 2)
     assert rough.chosen == fine.chosen
     for one, other in zip(rough.history, fine.history, strict=True):
@@ -216,9 +235,7 @@ def test_adam_takes_keras_steps():
         order = rng.permutation(70)
         batches += [order[start : start + 32] for start in range(0, 70, 32)]
     expected = keras_adam(features, labels, weights, batches)
-    *_, last = adam_epochs(
-        LoadedRows(features, labels), 3, epochs=3, batch_size=32, rng=np.random.default_rng(4)
-    )
+    *_, last = adam_epochs(LoadedRows(features, labels), 3, Recipe(3, 32), np.random.default_rng(4))
     np.testing.assert_allclose(last.weights, expected[0], atol=2e-6)
     np.testing.assert_allclose(last.biases, expected[1], atol=2e-6)
     assert last.number == 3
@@ -228,7 +245,7 @@ def test_adam_learns_and_repeats_to_the_bit():
     rows = LoadedRows(*problem(count=600, noise=0.2))
 
     def run():
-        epochs = adam_epochs(rows, 2, epochs=15, batch_size=16, rng=np.random.default_rng(0))
+        epochs = adam_epochs(rows, 2, Recipe(15, 16), np.random.default_rng(0))
         return [(e.loss, e.accuracy, e.weights.copy()) for e in epochs]
 
     one, two = run(), run()
@@ -269,9 +286,9 @@ def test_stored_rows_come_once_each_with_their_features(tmp_path, block, shuffle
 def test_adam_reads_from_the_cache_what_it_would_hold_in_memory(tmp_path):
     """A single block in on-disk order: the images differ in order only, so the sums agree."""
     rows, _ = stored(tmp_path, block=32)
-    epochs = adam_epochs(rows, 2, epochs=2, batch_size=32, rng=np.random.default_rng(0))
+    epochs = adam_epochs(rows, 2, Recipe(2, 32), np.random.default_rng(0))
     losses_of = [epoch.loss for epoch in epochs]
-    loaded = adam_epochs(rows.load(), 2, epochs=2, batch_size=32, rng=np.random.default_rng(0))
+    loaded = adam_epochs(rows.load(), 2, Recipe(2, 32), np.random.default_rng(0))
     assert losses_of == pytest.approx([epoch.loss for epoch in loaded], abs=0.02)
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cache.failures import Failure
-from engine.heads.split import SplitOptions, split
+from engine.heads.split import SplitOptions, folds, split
 
 
 def sizes(parts):
@@ -76,3 +76,82 @@ def test_too_few_images_are_refused():
         split(np.array([0, 0, 1, 1]))
     with pytest.raises(Failure, match="60 of 200 classes have no image left to train on"):
         split(np.arange(200))
+
+
+def test_two_percentages_leave_no_validation():
+    labels = np.repeat([0, 1], 50)
+    parts = split(labels, SplitOptions((80, 20)))
+    assert sizes(parts) == (80, 0, 20)
+    assert parts.name == "80/20"
+
+
+def test_the_split_of_the_source_is_taken_where_there_is_one():
+    labels = np.repeat([0, 1], 50)
+    own = np.tile([0, 0, 0, 1, 2], 20)
+    parts = split(labels, own=own)
+    assert parts.name == "own"
+    np.testing.assert_array_equal(parts.validation, np.flatnonzero(own == 1))
+    assert split(labels, SplitOptions((70, 15, 15)), own=own).name == "70/15/15"
+    assert split(labels, own=np.full(100, -1)).name == "70/15/15"
+
+
+def test_a_source_without_test_images_is_judged_by_its_validation_images():
+    labels = np.repeat([0, 1], 50)
+    parts = split(labels, own=np.tile([0, 0, 0, 0, 1], 20))
+    assert sizes(parts) == (80, 0, 20)
+
+
+def test_a_split_of_the_source_that_is_not_there_is_refused():
+    labels = np.repeat([0, 1], 50)
+    with pytest.raises(Failure, match="no split of its own; give percentages"):
+        split(labels, SplitOptions(own=True), own=np.full(100, -1))
+    with pytest.raises(Failure, match="100 images to train on and 0 to judge by"):
+        split(labels, own=np.zeros(100, int))
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(8, 40), min_size=2, max_size=5),
+    size=st.integers(2, 6),
+    seed=st.integers(0, 2**32),
+)
+def test_groups_stay_whole_and_the_shares_about_right(counts, size, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    rng = np.random.default_rng(seed)
+    groups = np.arange(len(labels))
+    for label in range(len(counts)):
+        members = rng.permutation(np.flatnonzero(labels == label))[:size]
+        groups[members] = members[0]
+    parts = split(labels, SplitOptions(seed=seed), groups=groups)
+    side_of = np.empty(len(labels), int)
+    for number, side in enumerate((parts.train, parts.validation, parts.test)):
+        side_of[side] = number
+    assert sum(sizes(parts)) == len(labels)
+    for group in np.unique(groups):
+        assert len(set(side_of[groups == group])) == 1
+    assert abs(len(parts.test) - 0.15 * len(labels)) <= size * len(counts)
+
+
+@settings(deadline=None)
+@given(
+    counts=st.lists(st.integers(2, 40), min_size=2, max_size=5),
+    count=st.integers(2, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_folds_are_alike(counts, count, seed):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    if count > len(labels):
+        return
+    fold_of = folds(labels, count, seed)
+    in_all = np.bincount(fold_of, minlength=count)
+    assert in_all.max() - in_all.min() <= 1
+    for label in range(len(counts)):
+        of_class = np.bincount(fold_of[labels == label], minlength=count)
+        assert of_class.max() - of_class.min() <= 1
+
+
+def test_too_few_images_for_folds_are_refused():
+    with pytest.raises(Failure, match="too few for 5 folds"):
+        folds(np.array([0, 0, 1, 1]), 5)
+    with pytest.raises(Failure, match="each class needs two"):
+        folds(np.array([0, 0, 0, 1]), 2)

@@ -145,5 +145,4 @@ def test_charts_of_a_single_point_and_of_zeros():
     one = line_chart([1], [[0.0], [0.0]], ["a", "b"], x_label="x", y_label="y")
     assert one.count("<circle") == 2
     assert "nan" not in one
-    empty = [Bin(n / 10, (n + 1) / 10, 0, 0.0, 0.0) for n in range(10)]
-    assert "nan" not in reliability_chart(empty)
+    assert "nan" not in reliability_chart([Bin(3, 1.0, 1.0)], 0.5)

@@ -1,0 +1,102 @@
+"""Near-duplicates by the cosine of their features: exact, in blocks, screened by a projection.
+
+A seeded Gaussian projection to a few floats keeps cosines to a known accuracy (Dasgupta & Gupta,
+An elementary proof of a theorem of Johnson and Lindenstrauss, 2003), so most pairs of wide
+features need no more than a short product; the others are checked on all floats.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Two images of at least this cosine are taken for the same picture: encoded, sized or cropped
+# otherwise (docs/decisions/041).
+NEAR = 0.9
+
+# Floats of the projection, and how much less than `least` a projected cosine may be: five standard
+# deviations of it, (1 - cosine ** 2) / sqrt(floats).
+_PROJECTED = 256
+_DEVIATIONS = 5.0
+
+# Images of one block of the matrix of cosines: 2,048 x 2,048 in 16 MiB.
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of images by falling cosine. images: int64 (M, 2), ascending in a pair.
+
+    cosines: float32 (M,).
+    """
+
+    images: np.ndarray
+    cosines: np.ndarray
+
+
+def near_pairs(features: np.ndarray, least: float = NEAR, most: int = 100_000) -> Pairs:
+    """Return all pairs of a cosine of `least` or more, the nearest `most` of them.
+
+    features: float32 (N, D). Time grows with the square of N; memory with N times 256 floats.
+    """
+    unit = _unit(features)
+    screened = _projected(unit)
+    spread = 0.0 if screened is unit else (1 - least**2) / np.sqrt(_PROJECTED)
+    screening = least - _DEVIATIONS * spread
+    images, cosines = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
+    for start in range(0, len(unit), _BLOCK):
+        left = screened[start : start + _BLOCK]
+        for other in range(start, len(unit), _BLOCK):
+            products = left @ screened[other : other + _BLOCK].T
+            near = np.argwhere(products >= screening) + np.array([start, other])
+            near = near[near[:, 0] < near[:, 1]]
+            exact = _cosines(unit, near)
+            images.append(near[exact >= least])
+            cosines.append(exact[exact >= least])
+        images, cosines = _nearest(images, cosines, most)
+    return Pairs(images[0], cosines[0])
+
+
+def groups_of(pairs: Pairs, count: int) -> np.ndarray:
+    """Return groups of images, int64 (count,), equal for all that pairs connect."""
+    parent = np.arange(count)
+
+    def root(image: int) -> int:
+        while parent[image] != image:
+            parent[image] = parent[parent[image]]
+            image = int(parent[image])
+        return image
+
+    for one, other in pairs.images.tolist():
+        first, second = sorted((root(one), root(other)))
+        parent[second] = first
+    return np.array([root(image) for image in range(count)], np.int64)
+
+
+def _unit(features: np.ndarray) -> np.ndarray:
+    """Return features of length 1; those of zeros stay."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
+    return np.asarray(features / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
+
+
+def _projected(unit: np.ndarray) -> np.ndarray:
+    """Return features of length 1 in few floats, about their cosines kept."""
+    if unit.shape[1] <= 2 * _PROJECTED:
+        return unit
+    rng = np.random.default_rng(0)
+    return _unit(unit @ rng.standard_normal((unit.shape[1], _PROJECTED), dtype=np.float32))
+
+
+def _cosines(unit: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    cosines = np.empty(len(pairs), np.float32)
+    for start in range(0, len(pairs), _BLOCK):
+        one, other = pairs[start : start + _BLOCK].T
+        cosines[start : start + _BLOCK] = np.einsum("ij,ij->i", unit[one], unit[other])
+    return np.minimum(cosines, 1)
+
+
+def _nearest(
+    images: list[np.ndarray], cosines: list[np.ndarray], most: int
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    joined, values = np.concatenate(images), np.concatenate(cosines)
+    order = np.lexsort((joined[:, 1], joined[:, 0], -values))[:most]
+    return [joined[order]], [values[order]]
