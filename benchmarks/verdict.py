@@ -24,10 +24,10 @@ from cache.commandline.command import Console, run_command
 from cache.failures import UsageFailure
 from cache.store import FeatureCache
 from engine.precision.calibration_set import HELD_OUT
+from engine.precision.comparison import STAGES
 from engine.precision.paired_heads import left_out_scores
 from engine.precision.parity import Parity, cosine_similarities, measure_parity
 from engine.precision.verdict import is_clear, objections_to
-from engine.precision.worker import STAGES
 
 # Shares of the images whose int8 features are moved to where another class lies.
 _SHARES = (0.0, 0.02, 0.05, 0.1, 0.2)

@@ -25,7 +25,7 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
     parser.add_argument(
         "--calibrate",
         metavar="SOURCE",
-        help="with --precision int8 or auto: a folder, archive or .csv of images like your own",
+        help="with --precision int8, fast or auto: a folder, archive or .csv of images like yours",
     )
     parser.add_argument(
         "--head",
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
     if (arguments.precision == "fp32") != (arguments.calibrate is None):
-        raise UsageFailure("--precision int8 (or auto) and --calibrate SOURCE go together")
+        raise UsageFailure("--precision int8 (or fast, or auto) and --calibrate SOURCE go together")
     if arguments.head is not None:
         if arguments.calibrate is not None:
             raise UsageFailure("a head has the precision of its cache; leave --calibrate out")
@@ -77,7 +77,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
             arguments.calibrate,
             out,
             interpolation="bilinear",
-            wanted=arguments.precision == "int8",
+            precision=arguments.precision,
         )
     seconds = time.perf_counter() - started
     d = model.description

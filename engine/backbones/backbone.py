@@ -35,7 +35,9 @@ def check_model(model: ModelFile) -> None:
         from engine.graphs.files import refuse_foreign
 
         refuse_foreign(model.path)
-        refuse_saturation(model.path, quantization)
+        # A fast model need not be int8.
+        if model.description.precision == "int8" or quantization.get("levels") is not None:
+            refuse_saturation(model.path, quantization)
 
 
 class Backbone:

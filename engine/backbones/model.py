@@ -27,11 +27,13 @@ class ModelDescription:
     preprocessing: see `engine.backbones.preprocessing`; it is inside the graph.
     height, width: of the pixels it takes, uint8 (N, height, width, 3) RGB.
     features: floats per image that it gives, float32 (N, features).
-    precision: `fp32` or `int8`.
+    precision: `fp32`, `int8` or `fast`.
     parameters: how many frozen ones.
     provenance: whence the weights came and the versions that exported them.
-    quantization: of an int8 model, `levels` and the SHA-256 of its files, `model` and, where it
-        has one, `data`.
+    quantization: of a model made for a cache's own images, the SHA-256 of its files, `model` and,
+        where it has one, `data`, and `levels`, the largest magnitude of its int8 weights; None
+        where it is fast by fewer multiplications alone.
+    factorization: of a fast model, `ranks` of its convolutions.
     """
 
     backbone: str
@@ -45,6 +47,7 @@ class ModelDescription:
     parameters: int
     provenance: Mapping[str, str]
     quantization: Mapping[str, Any] | None = None
+    factorization: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ def feature_space(
     """Return everything that can change a feature, for the cache to name the space by."""
     identity = asdict(model)
     del identity["provenance"]
-    if model.quantization is None:
-        del identity["quantization"]
+    for name in ("quantization", "factorization"):
+        if identity[name] is None:
+            del identity[name]
     return {**identity, "interpolation": interpolation, "decode": decode_rule}
 
 

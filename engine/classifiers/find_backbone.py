@@ -17,7 +17,7 @@ from engine.backbones.store import exported_model, store_folder
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
 from engine.images.resize import INTERPOLATIONS
-from engine.precision.cached_model import MODEL_NAME, int8_model
+from engine.precision.cached_model import MADE_FOR_A_CACHE, MODEL_NAME, cached_model
 
 
 @dataclass(frozen=True)
@@ -98,14 +98,14 @@ def backbone_of(
 
 
 def _models_in_caches(head: Head, folder: Path, cache: str | Path | None) -> Iterator[ModelFile]:
-    """Yield the int8 models that caches keep for the head's space."""
-    if head.description.get("precision") != "int8":
+    """Yield the models that caches keep for the head's space."""
+    if head.description.get("precision") not in MADE_FOR_A_CACHE:
         return
     places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
     for place in places:
         space = place / "spaces" / head.space
         if (space / MODEL_NAME).exists():
-            yield int8_model(Space.open(space))
+            yield cached_model(Space.open(space))
 
 
 def _exported_models() -> Iterator[ModelFile]:

@@ -34,7 +34,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     weights: `imagenet`, which Keras downloads once, `random:SEED`, or a file; not for files that
         bring their own.
     layer, preprocessing: where the network is cut, and how pixels are scaled; None for its own.
-    precision: `auto`, `fp32` or `int8`; what a cache has decided once stays.
+    precision: `auto`, `fp32`, `int8` or `fast`; what a cache has decided once stays.
     interpolation: of the resize: `bilinear`, `nearest`, `bicubic` or `lanczos`.
     on_error: `raise` a Failure that names an image that gives no feature, or `nan` for a row of
         NaN in its place.

@@ -52,8 +52,8 @@ def _description(source: Path, model: onnx.ModelProto) -> ModelDescription:
         description = ModelDescription(**record)
         graph = graph_of(model, {}, "features", TensorProto.UINT8)
         quantization = dict(description.quantization or {})
-        if (description.precision == "int8") != bool(quantization):
-            raise ValueError("int8 goes with a quantization")
+        if (description.precision != "fp32") != bool(quantization):
+            raise ValueError("what is not fp32 goes with a quantization")
     except UsageFailure:
         raise
     except (ValueError, TypeError, Failure) as error:

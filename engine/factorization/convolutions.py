@@ -86,7 +86,8 @@ def _split_nodes(
 ) -> list[onnx.NodeProto]:
     """Return the two nodes of a split, whose constants are added to the graph."""
     output = node.output[0]
-    names = {part: f"{output}/{part}" for part in ("narrow", "wide", "bias")}
+    # Names that quantisation does not give.
+    names = {part: f"{output}/{part}" for part in ("narrow", "wide", "wide_bias")}
     values = (split.narrow, split.wide[:, :, None, None], split.bias)
     graph.initializer.extend(
         numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
@@ -98,6 +99,6 @@ def _split_nodes(
     narrow.output[:] = [f"{output}/between"]
     narrow.name = narrow.output[0]
     wide = helper.make_node(
-        "Conv", [narrow.output[0], names["wide"], names["bias"]], [output], name=output
+        "Conv", [narrow.output[0], names["wide"], names["wide_bias"]], [output], name=output
     )
     return [narrow, wide]

@@ -4,7 +4,8 @@ Each convolution may stay as it is or take one of several ranks. A rank costs wh
 of the true responses it cannot give, and saves what it was measured to save. With the product of
 what all convolutions keep for a measure of the whole (Zhang et al. 2015, section 2.4), the best
 choices for all losses lie on the convex hulls of the convolutions' own choices, and are found by
-always taking the next step that costs least for the time it saves.
+always taking the next step that costs least for the time it saves. Losses are weighted by what
+they do to the features (`engine.factorization.survey`).
 """
 
 import math
@@ -17,7 +18,7 @@ from itertools import pairwise
 class Option:
     """A way to compute a convolution. rank: None unsplit. seconds: measured, of one image.
 
-    lost: minus the logarithm of the share of energy that is kept.
+    lost: of the features' cosine, about, by minus the logarithm of the share of energy kept.
     """
 
     rank: int | None
@@ -33,7 +34,7 @@ def hull(options: Sequence[Option]) -> list[Option]:
         faster = [option for option in options if option.seconds < last.seconds]
         if not faster:
             return chosen
-        chosen.append(min(faster, key=lambda o: (_slope(last, o), o.seconds)))
+        chosen.append(min(faster, key=lambda o: (_slope(last, o), -o.seconds)))
 
 
 def _slope(before: Option, after: Option) -> float:

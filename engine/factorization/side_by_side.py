@@ -53,6 +53,15 @@ def stages(graph: onnx.GraphProto, ends: Sequence[str]) -> list[Stage]:
     return result[::-1]
 
 
+def joined(parts: Sequence[Stage]) -> Stage:
+    """Return consecutive stages as one."""
+    nodes = [node for part in parts for node in part.nodes]
+    given = {name for node in nodes for name in node.output}
+    read = {name for part in parts for name in part.inputs} - given
+    outputs = next((part.outputs for part in reversed(parts) if part.nodes), ())
+    return Stage(nodes, tuple(sorted(read)), outputs)
+
+
 class Runner:
     """Runs stages of a model over all images, in batches on all cores."""
 

@@ -1,4 +1,4 @@
-"""Private: an exported fp32 backbone and some pixels -> its int8 form, with the measured parity.
+"""Private: an exported fp32 backbone and some pixels -> its int8 or fast form, with its parity.
 
 python -m engine.precision FP32.onnx --pixels FILE.npz --out INT8.onnx
 
@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precis
     """Run the command; return its exit code."""
     parser = command_parser(
         prog,
-        "Write the int8 form of an exported fp32 backbone, and measure how close it comes.",
+        "Write the int8 or fast form of an exported fp32 backbone, and measure how close it comes.",
         f"{prog} vgg16.onnx --pixels pixels.npz --out vgg16-int8.onnx",
     )
     parser.add_argument("model", metavar="FP32.onnx", help="what python -m engine.export wrote")
@@ -26,6 +26,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precis
         required=True,
         metavar="FILE.npz",
         help="arrays calibration and held_out, uint8 (N, H, W, 3), and labels of the latter, int64",
+    )
+    parser.add_argument(
+        "--precision", choices=["int8", "fast"], default="int8", help="of what is written"
     )
     parser.add_argument("--out", required=True, metavar="INT8.onnx", help="where to write")
     return run_command(parser, _quantize, argv)
@@ -38,7 +41,7 @@ def _quantize(arguments: argparse.Namespace, console: Console) -> None:
     from engine.precision.worker import quantize_file
 
     pixels = read_pixels(Path(arguments.pixels))
-    result = quantize_file(Path(arguments.model), pixels, Path(arguments.out))
+    result = quantize_file(Path(arguments.model), pixels, Path(arguments.out), arguments.precision)
     console.result(result.payload(), result.parity.summary())
 
 

@@ -1,4 +1,4 @@
-"""fp32 or int8: what was asked for, what the cache has, or what pays and holds by measurement."""
+"""Which precision: what was asked for, what the cache has, or what pays and holds here."""
 
 import logging
 import tempfile
@@ -13,10 +13,11 @@ from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.model import ModelFile, feature_space
 from engine.precision.cached_model import (
+    MADE_FOR_A_CACHE,
     MODEL_NAME,
-    int8_model,
-    int8_spaces,
-    keep_int8_model,
+    cached_model,
+    keep_model,
+    made_spaces,
 )
 from engine.precision.calibration_set import LEAST, Images, calibration_set
 from engine.precision.handover import (
@@ -51,14 +52,14 @@ class Choice:
 
 
 def choose_precision(asked: str, model: ModelFile, cache: FeatureCache, images: Images) -> Choice:
-    """Return the model and space for a precision: `fp32`, `int8` or `auto`.
+    """Return the model and space for a precision: `fp32`, `int8`, `fast` or `auto`.
 
-    model: as it was exported. Where int8 is to be, its model is made once for a cache, of the
-    cache's own images.
+    model: as it was exported. Where int8 or fast is to be, its model is made once for a cache, of
+    the cache's own images.
 
     Raises:
         Failure: there are too few images to calibrate on, or the cache's int8 model is of no use.
-        UsageFailure: fp32 was asked of a file that is int8.
+        UsageFailure: another precision was asked of a file that is int8 or fast.
     """
     settled = settled_choice(asked, model, cache, images.identity, len(images.samples))
     return settled or _measured(asked, model, cache, images)
@@ -78,19 +79,23 @@ def settled_choice(
 
     Raises: as `choose_precision`.
     """
-    if asked == "fp32" and model.description.precision == "int8":
-        raise UsageFailure("the backbone's file is int8; give its fp32 file, or another precision")
+    file = model.description.precision
+    if file != "fp32" and asked not in (file, "auto"):
+        raise UsageFailure(
+            f"the backbone's file is {file}; give its fp32 file, or another precision"
+        )
     description = feature_space(model.description, **identity)
-    fp32 = int8 = None
+    fp32 = other = None
     # Where nothing is to choose, the other spaces need not even be sound.
-    if asked != "fp32" and model.description.precision != "int8":
+    if asked != "fp32" and file == "fp32":
         fp32 = next((space for space in cache.spaces() if space.description == description), None)
-        int8 = _fullest(list(int8_spaces(cache, description)))
-    way, reason = _way(asked, model, (fp32, int8), images)
+        wanted = "int8" if asked == "auto" else asked
+        other = _fullest(list(made_spaces(cache, description, wanted)))
+    way, reason = _way(asked, model, (fp32, other), images)
     if way == _MEASURED:
         return None
-    if way == _CACHED and int8 is not None:
-        return Choice(int8_model(int8), int8, _noted(int8, "parity", "summary") or reason)
+    if way == _CACHED and other is not None:
+        return Choice(cached_model(other), other, _noted(other, "parity", "summary") or reason)
     if way == _CONTINUED and fp32 is not None:
         return Choice(model, fp32, _noted(fp32, _NOTE, "reason") or reason)
     return Choice(model, _space(cache, description), reason)
@@ -104,16 +109,18 @@ def _way(
 ) -> tuple[str, str]:
     """Return the way to a model, and why: the first rule of this table that applies.
 
-    asked: the precision. spaces: the cache's fp32 and int8 ones of the same features, where it has
-    them. images: how many there are, where that is known.
+    asked: the precision. spaces: the cache's of the same backbone and images, where it has them:
+    fp32, and int8 or, where that is asked for, fast. images: how many there are, where that is
+    known.
     """
-    fp32, int8 = spaces
+    fp32, other = spaces
+    file = model.description.precision
     few = images is not None and images < MIN_IMAGES
     rules = (
-        (model.description.precision == "int8", _EXPORTED, "the backbone's file is int8"),
+        (file != "fp32", _EXPORTED, f"the backbone's file is {file}"),
         (asked == "fp32", _EXPORTED, "asked for"),
-        (int8 is not None, _CACHED, "the cache has int8 features"),
-        (asked == "int8", _MEASURED, "asked for"),
+        (other is not None, _CACHED, "the cache has such features"),
+        (asked in MADE_FOR_A_CACHE, _MEASURED, "asked for"),
         (fp32 is not None, _CONTINUED, "the cache has fp32 features"),
         (few, _EXPORTED, f"int8 pays from {MIN_IMAGES} images on"),
         (True, _MEASURED, "its parity decides"),
@@ -134,25 +141,27 @@ def _noted(space: Space, note: str, entry: str) -> str:
 
 
 def _measured(asked: str, model: ModelFile, cache: FeatureCache, images: Images) -> Choice:
-    """Make the int8 model, and take it if it was asked for or if it pays and holds."""
+    """Make the model, and take it if it was asked for or, int8 alone, if it pays and holds."""
+    wanted = asked in MADE_FOR_A_CACHE
     fp32 = feature_space(model.description, **images.identity)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            candidate = make_int8(model, images, Path(folder))
+            precision = asked if wanted else "int8"
+            candidate = make_candidate(model, images, Path(folder), precision)
         except TooFewImages as few:
-            if asked == "int8":
+            if wanted:
                 raise Failure(f"{few}; add some, or choose fp32") from few
             reason = f"fewer than {LEAST} different images to calibrate int8 on"
             return Choice(model, _space(cache, fp32), reason)
         objections = "; ".join(candidate.objections)
-        if asked == "int8" or not objections:
-            int8, space = keep_int8_model(
+        if wanted or not objections:
+            made, space = keep_model(
                 cache, model, candidate.quantized, candidate.file, images.identity
             )
             if objections:
-                _log.info("note: auto would not have chosen int8: %s", objections)
+                _log.info("note: auto would not have chosen %s: %s", precision, objections)
             _keep_features(space, candidate.digests, candidate.features.other)
-            return Choice(int8, space, candidate.quantized.parity.summary())
+            return Choice(made, space, candidate.quantized.parity.summary())
     space = _space(cache, fp32)
     _keep_features(space, candidate.digests, candidate.features.fp32)
     reason = f"int8 was measured and left: {objections}"
@@ -180,8 +189,8 @@ class TooFewImages(Failure):
 
 
 @dataclass(frozen=True)
-class Int8Candidate:
-    """An int8 model in a folder of its own, with what `auto` has against it.
+class Candidate:
+    """An int8 or fast model in a folder of its own, with what `auto` would have against it.
 
     features: those that were compared. digests: uint8 (N, 32), of their images.
     """
@@ -193,8 +202,8 @@ class Int8Candidate:
     digests: np.ndarray
 
 
-def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
-    """Make the int8 form of an exported fp32 model, in `folder`.
+def make_candidate(model: ModelFile, images: Images, folder: Path, precision: str) -> Candidate:
+    """Make the int8 or fast form of an exported fp32 model, in `folder`.
 
     Raises:
         TooFewImages: as it says.
@@ -202,16 +211,17 @@ def make_int8(model: ModelFile, images: Images, folder: Path) -> Int8Candidate:
     """
     chosen = calibration_set(images, (model.description.height, model.description.width))
     if chosen is None:
-        raise TooFewImages(f"int8 needs {LEAST} different images to calibrate on")
+        raise TooFewImages(f"{precision} needs {LEAST} different images to calibrate on")
     _log.info(
-        "calibrating int8, once, on %d images and comparing it with fp32 on up to %d others",
+        "calibrating %s, once, on %d images and comparing it with fp32 on up to %d others",
+        precision,
         len(chosen.pixels.calibration),
         len(chosen.pixels.held_out),
     )
     file = folder / MODEL_NAME
-    quantized = quantize_in_child(model.path, chosen.pixels, file)
+    quantized = quantize_in_child(model.path, chosen.pixels, file, precision)
     features = read_features(features_file(file))
-    return Int8Candidate(
+    return Candidate(
         file,
         quantized,
         objections_to(quantized.parity),

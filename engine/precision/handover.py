@@ -80,17 +80,19 @@ def read_features(path: Path) -> ComparedFeatures:
 
 @dataclass(frozen=True)
 class Quantized:
-    """An int8 model.
+    """A model that was made by images, int8 or fast.
 
-    digests: of its files. levels: the largest magnitude of its weights, see `backbones.saturation`.
-    calibrated_on: how many images. seconds: what quantising took, parity aside.
+    digests: of its files. levels: the largest magnitude of its int8 weights, see
+    `backbones.saturation`; None where it is not int8. calibrated_on: how many images.
+    seconds: what the making took, parity aside. ranks: of a fast model's convolutions.
     """
 
     digests: Digests
-    levels: int
+    levels: int | None
     calibrated_on: int
     seconds: float
     parity: Parity
+    ranks: Mapping[str, int] | None = None
 
     def payload(self) -> dict[str, Any]:
         """Return all figures as JSON values."""
@@ -101,6 +103,7 @@ class Quantized:
             "seconds": round(self.seconds, 3),
             "parity": self.parity.payload(),
             "summary": self.parity.summary(),
+            **({} if self.ranks is None else {"ranks": dict(self.ranks)}),
         }
 
     @classmethod
@@ -112,11 +115,14 @@ class Quantized:
             payload["calibrated_on"],
             payload["seconds"],
             Parity.of_payload(payload["parity"]),
+            payload.get("ranks"),
         )
 
 
-def quantize_in_child(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized:
-    """Write the int8 form of an exported fp32 model to `out`, in a process of its own.
+def quantize_in_child(
+    path: Path, pixels: CalibrationPixels, out: Path, precision: str = "int8"
+) -> Quantized:
+    """Write the int8 or fast form of an exported fp32 model to `out`, in a process of its own.
 
     It takes the fp32 network's memory with it when it ends.
 
@@ -127,6 +133,7 @@ def quantize_in_child(path: Path, pixels: CalibrationPixels, out: Path) -> Quant
     handed_over = out.with_name("pixels.npz")
     pixels.write(handed_over)
     arguments = [str(path), "--pixels", str(handed_over), "--out", str(out)]
+    arguments += ["--precision", precision]
     return Quantized.of_payload(
-        json.loads(run_in_child("engine.precision", arguments, "the making of int8"))
+        json.loads(run_in_child("engine.precision", arguments, f"the making of {precision}"))
     )

@@ -1,11 +1,11 @@
-"""From an fp32 model file to an int8 one beside its measured parity, in a process of its own."""
+"""From an fp32 model file to an int8 or fast one beside its parity, in a process of its own."""
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from cache.failures import Failure
@@ -13,29 +13,24 @@ from engine.backbones.model import METADATA_KEY
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
 from engine.graphs.files import load_onnx, metadata_of, write_onnx
-from engine.graphs.model_file import digests
-from engine.graphs.session import run_over, session
-from engine.precision.handover import (
-    CalibrationPixels,
-    ComparedFeatures,
-    Quantized,
-    features_file,
-)
-from engine.precision.parity import Parity, measure_parity
-from engine.precision.verdict import is_clear
+from engine.graphs.model_file import data_file, digests
+from engine.precision.comparison import compare
+from engine.precision.fast import fast_form
+from engine.precision.handover import CalibrationPixels, Quantized, features_file
+from engine.precision.verdict import objections_to
 from engine.quantization.quantize import quantize
 
-# Images held out after which the comparison may end, before all.
-STAGES = (16, 32, 64)
 
-
-def quantize_file(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized:
-    """Write the int8 form of an exported fp32 model to `out` and measure its parity.
+def quantize_file(
+    path: Path, pixels: CalibrationPixels, out: Path, precision: str = "int8"
+) -> Quantized:
+    """Write the int8 or fast form of an exported fp32 model to `out` and measure its parity.
 
     The features that were compared are written beside it, see `features_file`.
 
     Raises:
-        Failure: `path` is not what this exporter wrote, or takes images of another size.
+        Failure: `path` is not what this exporter wrote, takes images of another size, or has no
+            form that is fast.
     """
     started = time.perf_counter()
     model, record = _read_fp32(path)
@@ -43,68 +38,77 @@ def quantize_file(path: Path, pixels: CalibrationPixels, out: Path) -> Quantized
     for images in (pixels.calibration, pixels.held_out):
         if images.shape[1:] != size:
             raise Failure(f"the pixels are of size {images.shape[1:]}, {path} takes {size}")
-    metadata = metadata_of(model)
-    preprocessing = preprocessing_named(record["preprocessing"])
-    levels = weight_levels()
-    int8 = quantize(model, preprocessing, pixels.calibration, levels=levels, file=path)
+    levels: int | None = weight_levels()
+    ranks = None
+    if precision == "fast":
+        levels, ranks = _write_fast(model, record, pixels, out)
+    else:
+        record |= {"precision": "int8", "quantization": {"levels": levels}}
+        _write_int8(model, record, pixels, out, path)
     del model
-    record |= {"precision": "int8", "quantization": {"levels": levels}}
-    onnx.helper.set_model_props(int8, {**metadata, METADATA_KEY: json.dumps(record)})
-    write_onnx(int8, out)
-    del int8
     onnx.checker.check_model(out)
     seconds = time.perf_counter() - started
     parity, features = compare(path, out, pixels)
     features.write(features_file(out))
-    return Quantized(digests(out), levels, len(pixels.calibration), seconds, parity)
+    return Quantized(digests(out), levels, len(pixels.calibration), seconds, parity, ranks)
 
 
-def compare(fp32: Path, other: Path, pixels: CalibrationPixels) -> tuple[Parity, ComparedFeatures]:
-    """Compare two models on images held out, on as many of STAGES as their verdict needs."""
-    networks = _Timed(fp32), _Timed(other)
-    labels = pixels.labels
-    for count in (*(stage for stage in STAGES if stage < len(labels)), len(labels)):
-        for network in networks:
-            network.run(pixels.held_out[:count])
-        features = ComparedFeatures(*(network.features for network in networks))
-        parity = measure_parity(
-            features.fp32,
-            features.other,
-            labels[:count],
-            rates=(networks[0].rate, networks[1].rate),
+def _write_int8(
+    model: onnx.ModelProto,
+    record: Mapping[str, Any],
+    pixels: CalibrationPixels,
+    out: Path,
+    file: Path | None = None,
+) -> None:
+    """Write the int8 form of a float model, which is used up. file: one that it was read from."""
+    int8 = quantize(
+        model,
+        preprocessing_named(record["preprocessing"]),
+        pixels.calibration,
+        levels=record["quantization"]["levels"],
+        file=file,
+    )
+    _write(int8, {**metadata_of(model), METADATA_KEY: json.dumps(record)}, out)
+
+
+def _write_fast(
+    model: onnx.ModelProto, record: Mapping[str, Any], pixels: CalibrationPixels, out: Path
+) -> tuple[int | None, dict[str, int]]:
+    """Write a form with fewer multiplications, int8 where that pays; return its levels and ranks.
+
+    Whether it pays is asked as `auto` asks it, of the float form and its int8.
+    """
+    form = fast_form(model, pixels.calibration)
+    if form is None:
+        raise Failure(
+            f"nothing of {record['backbone']} can be split at a gain in speed that its features "
+            "allow; choose another precision"
         )
-        if is_clear(parity):
-            break
-    return parity, features
+    record = {**record, "precision": "fast", "factorization": {"ranks": form.ranks}}
+    # Under the same name, which the graph knows its data by.
+    floats = out.parent / "floats" / out.name
+    floats.parent.mkdir()
+    in_float = {**record, "quantization": {"levels": None}}
+    copy = onnx.ModelProto()
+    copy.CopyFrom(form.model)
+    _write(copy, {**metadata_of(model), METADATA_KEY: json.dumps(in_float)}, floats)
+    levels = weight_levels()
+    record |= {"quantization": {"levels": levels}}
+    _write_int8(form.model, record, pixels, out)
+    parity, _ = compare(floats, out, pixels)
+    if not objections_to(parity):
+        return levels, form.ranks
+    for source, target in ((data_file(floats), data_file(out)), (floats, out)):
+        target.unlink(missing_ok=True)
+        if source.exists():
+            source.replace(target)
+    return None, form.ranks
 
 
-class _Timed:
-    """A network's features of images that become more, and how fast it ran."""
-
-    def __init__(self, path: Path) -> None:
-        self._session = session(path)
-        self._parts: list[np.ndarray] = []
-        self._images, self._seconds = 0, 0.0
-
-    @property
-    def features(self) -> np.ndarray:
-        """The features so far, float32 (N, D)."""
-        return np.concatenate(self._parts)
-
-    @property
-    def rate(self) -> float:
-        """Images a second."""
-        return self._images / self._seconds
-
-    def run(self, pixels: np.ndarray) -> None:
-        """Run those of the images, uint8 (N, H, W, 3), that it has no features of."""
-        if not self._images:
-            run_over(self._session, pixels[:1], ["features"])  # the first run allocates
-        started = time.perf_counter()
-        batches = run_over(self._session, pixels[self._images :], ["features"])
-        self._seconds += time.perf_counter() - started
-        self._images = len(pixels)
-        self._parts += [features for (features,) in batches]
+def _write(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path) -> None:
+    """Write a model, which is used up, with what it says about itself."""
+    onnx.helper.set_model_props(model, dict(metadata))
+    write_onnx(model, path)
 
 
 def _read_fp32(path: Path) -> tuple[onnx.ModelProto, dict[str, Any]]:

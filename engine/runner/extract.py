@@ -24,7 +24,7 @@ from engine.runner.tally import Tally
 from engine.runner.threads import Target, run_pass
 
 # What may be asked for; `auto` is int8 where it pays on this CPU and holds on the images.
-PRECISIONS = ("auto", "fp32", "int8")
+PRECISIONS = ("auto", "fp32", "int8", "fast")
 
 _log = logging.getLogger(__name__)
 

@@ -54,10 +54,36 @@ def test_options_are_the_ranks_that_were_measured_to_save_time(proto, monkeypatc
     assert [option.rank for option in found["c"]] == [None, 16]
     assert [option.rank for option in found["d"]] == [None]
     assert found["a"][2].seconds == pytest.approx(0.9)
-    assert found["a"][1].lost == pytest.approx(-np.log(answers["a"].energies[15]))
+    lost = -np.log(answers["a"].energies[15]) * answers["a"].sensitivity
+    assert found["a"][1].lost == pytest.approx(lost)
 
 
 @pytest.mark.parametrize("rank", [None, 16])
 def test_a_convolution_is_timed_as_it_stands(proto, rank):
     first = next(entry for entry in proto.graph.node if entry.output[0] == "a")
     assert seconds(Shape(first, (3, 16, 16)), (64, 3, 3, 3), rank, 17) > 0
+
+
+def test_what_hardly_matters_to_the_features_may_lose_more():
+    """The last convolution halves what it reads of the first in two ways, one of them faint."""
+    nodes = [
+        node("Conv", f"{NETWORK_INPUT} k0", "loud", pads=[1, 1, 1, 1]),
+        node("Conv", f"{NETWORK_INPUT} k1", "faint", pads=[1, 1, 1, 1]),
+        node("Mul", "faint little", "fainter"),
+        node("Add", "loud fainter", "sum"),
+        node("GlobalAveragePool", "sum", "p"),
+        node("Flatten", "p", "features"),
+    ]
+    constants = {
+        "k0": kernel(8, 3, 3, 3),
+        "k1": kernel(8, 3, 3, 3, seed=1),
+        "little": np.float32(0.01),
+    }
+    found = responses(model(nodes, constants, "features"), pictures(6))
+    assert found["faint"].sensitivity < 0.1 * found["loud"].sensitivity
+
+
+def test_a_convolution_at_the_end_is_compared_by_itself():
+    nodes = [node("Conv", f"{NETWORK_INPUT} k0", "a", strides=[4, 4])]
+    found = responses(model(nodes, {"k0": kernel(8, 3, 3, 3)}, "a"), pictures(6))
+    assert 0 < found["a"].sensitivity < 1

@@ -12,7 +12,7 @@ from cache.verify import verify
 from engine.backbones.backbone import Backbone
 from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
-from engine.precision.cached_model import int8_model, keep_int8_model
+from engine.precision.cached_model import cached_model, keep_model
 from engine.precision.handover import CalibrationPixels
 from engine.precision.worker import quantize_file
 
@@ -32,11 +32,11 @@ def space(tiny_backbone, tmp_path, monkeypatch):
         fp32.path, CalibrationPixels(images[:16], images[16:], np.zeros(16, int)), file
     )
     cache = FeatureCache.create(tmp_path / "cache")
-    return keep_int8_model(cache, fp32, quantized, file, IDENTITY)[1]
+    return keep_model(cache, fp32, quantized, file, IDENTITY)[1]
 
 
 def test_both_files_are_kept_merged_and_verified(space, tmp_path):
-    model = int8_model(space)
+    model = cached_model(space)
     features = Backbone(model).features(pictures(3, size=32))
     assert [path.name for path in space.companions()] == ["model.onnx.data", "model.onnx"]
     assert space.description["quantization"].keys() == {"levels", "model", "data"}
@@ -44,14 +44,14 @@ def test_both_files_are_kept_merged_and_verified(space, tmp_path):
     merge(theirs, [mine])
     (copy,) = theirs.spaces()
     np.testing.assert_array_equal(
-        Backbone(int8_model(copy)).features(pictures(3, size=32)), features
+        Backbone(cached_model(copy)).features(pictures(3, size=32)), features
     )
     assert not verify(theirs).damaged
     data = copy.path / "model.onnx.data"
     data.write_bytes(data.read_bytes()[:-1] + b"?")
     assert list(verify(theirs).damaged) == [str(data)]
     with pytest.raises(Failure, match=r"does not match its recorded SHA-256; the features are"):
-        Backbone(int8_model(copy))
+        Backbone(cached_model(copy))
 
 
 def test_a_link_in_the_place_of_the_data_is_refused(space, tmp_path):
@@ -62,4 +62,4 @@ def test_a_link_in_the_place_of_the_data_is_refused(space, tmp_path):
     except OSError:
         pytest.skip("no links for this user")
     with pytest.raises(Failure, match=r"model\.onnx\.data is a link, which is refused"):
-        Backbone(int8_model(space))
+        Backbone(cached_model(space))

@@ -12,12 +12,16 @@ from onnx import TensorProto, helper
 
 import engine.backbones.saturation
 import engine.precision.choice
+import engine.precision.worker
 from cache.__main__ import main as cache_command
 from cache.files import file_sha256
 from cache.record import write_record
 from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
+from engine.factorization.convolutions import convolutions
+from engine.factorization.factorize import factorize
 from engine.precision.cached_model import MODEL_NAME
+from engine.precision.fast import FastForm
 from engine.precision.handover import features_file, read_features
 from engine.precision.paired_heads import PairedHeads
 from engine.precision.parity import Parity
@@ -43,7 +47,7 @@ def run(tiny_backbone, capsys):
         if code:
             assert (captured.out, captured.err.count("\n")) == ("", 1)
             return captured.err
-        assert captured.err == ""
+        assert captured.err in ("", "warning: no image has a label\n")
         return json.loads(captured.out)
 
     return run_json
@@ -75,9 +79,9 @@ def in_process(monkeypatch):
     """Make int8 models here, which is quicker; return how often that was."""
     calls = []
 
-    def quantize(path, pixels, out):
+    def quantize(path, pixels, out, precision):
         calls.append(path)
-        return quantize_file(path, pixels, out)
+        return quantize_file(path, pixels, out, precision)
 
     monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
     return calls
@@ -229,8 +233,8 @@ def test_what_was_compared_is_what_its_space_computes(run, pictures, tmp_path, m
 def test_a_compared_feature_that_is_not_finite_is_left_to_the_pass(
     run, pictures, tmp_path, monkeypatch
 ):
-    def quantize(path, pixels, out):
-        quantized = quantize_file(path, pixels, out)
+    def quantize(path, pixels, out, precision):
+        quantized = quantize_file(path, pixels, out, precision)
         features = read_features(features_file(out))
         features.other[3, 5] = np.nan
         features.write(features_file(out))
@@ -294,6 +298,81 @@ def test_images_without_labels_have_no_heads_to_compare(run, pictures, tmp_path,
     assert (result["precision"], result["computed"], len(in_process)) == ("int8", 12, 1)
     assert "too few labels to compare heads" in result["precision_reason"]
     assert only_space(tmp_path / "cache").notes()["parity"]["parity"]["head"] is None
+
+
+# Fewer multiplications, which are asked for by name alone.
+
+
+@pytest.fixture
+def fast(monkeypatch):
+    """Make fast forms of known ranks, here; timing chooses them otherwise. Return their calls."""
+    calls = []
+
+    def form(model, pixels):
+        calls.append(len(pixels))
+        ranks = dict.fromkeys(list(convolutions(model.graph))[1:], 8)
+        return FastForm(factorize(model, ranks, pixels), ranks)
+
+    def quantize(path, pixels, out, precision):
+        return quantize_file(path, pixels, out, precision)
+
+    monkeypatch.setattr(engine.precision.worker, "fast_form", form)
+    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    return calls
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_fast_has_a_space_of_its_own_that_says_its_ranks(
+    cache, made, run, pictures, tmp_path, monkeypatch, fast, pays, capsys
+):
+    """Beside int8, which `auto` goes on with; int8 itself where that pays on this CPU."""
+    reasons = [] if pays else ["it does not pay"]
+    monkeypatch.setattr(engine.precision.worker, "objections_to", lambda _: reasons)
+    int8 = only_space(cache).id
+    result = run(pictures, cache, "--precision", "fast")
+    assert (result["precision"], len(fast)) == ("fast", 1)
+    assert result["computed"] + result["hits"] == 24
+    space = next(s for s in FeatureCache.open(cache).spaces() if s.id == result["space"])
+    assert list(space.description["factorization"]["ranks"].values()) == [8]
+    levels = space.description["quantization"]["levels"]
+    assert levels == (only_space(made).description["quantization"]["levels"] if pays else None)
+    assert space.notes()["parity"]["ranks"] == space.description["factorization"]["ranks"]
+    kinds = {c.data_type for c in onnx.load(space.path / MODEL_NAME).graph.initializer}
+    assert (TensorProto.INT8 in kinds) == pays
+
+    again = run(pictures, cache, "--precision", "fast")
+    assert (again["space"], again["computed"], len(fast)) == (space.id, 0, 1)
+    assert run(pictures, cache)["space"] == int8
+    assert run(pictures, cache, "--precision", "int8")["space"] == int8
+
+    # The model goes with the cache, and a head on its features predicts by it.
+    copy = shutil.copytree(cache, tmp_path / "elsewhere")
+    more = write_pictures(tmp_path / "more", 3, seed=5)
+    assert run(more, copy, "--precision", "fast")["computed"] == 6
+    head = tmp_path / "head"
+    own = ["--space", space.id, "--out", str(head), "--no-report", "--quiet"]
+    assert fit_head.main(["--cache", str(cache), *own]) == 0
+    monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
+    capsys.readouterr()
+    found = predict.main([str(pictures), "--head", str(head), "--cache", str(copy), "--json"])
+    assert found == 0
+    labels = [entry["label"] for entry in json.loads(capsys.readouterr().out)]
+    assert labels == ["spots"] * 12 + ["stripes"] * 12
+
+
+@pytest.mark.usefixtures("fast")
+def test_auto_never_takes_fast(run, pictures, tmp_path):
+    result = run(pictures, tmp_path / "cache", "--precision", "fast")
+    assert result["precision"] == "fast"
+    assert run(pictures, tmp_path / "cache")["precision"] == "fp32"
+
+
+@pytest.mark.usefixtures("fast")
+def test_a_network_of_which_nothing_can_be_split_is_one_line(run, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine.precision.worker, "fast_form", lambda *_: None)
+    line = run(pictures, tmp_path / "cache", "--precision", "fast", code=1)
+    assert "can be split at a gain in speed that its features allow" in line
+    assert FeatureCache.open(tmp_path / "cache").spaces() == []
 
 
 # What may have become of the model, or what a stranger may have put in its place.

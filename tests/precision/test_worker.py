@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 from int8_samples import pictures
 
+import engine.precision.comparison
 import engine.precision.worker
 from cache.failures import Failure
 from engine.backbones.model import METADATA_KEY
@@ -40,7 +41,7 @@ def pixels():
 
 
 def test_the_file_says_what_it_is(fp32, pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda _: False)
+    monkeypatch.setattr(engine.precision.comparison, "is_clear", lambda _: False)
     out = tmp_path / "int8.onnx"
     before = digests(fp32.path)
     found = quantize_file(fp32.path, pixels, out)
@@ -66,7 +67,7 @@ def test_the_file_says_what_it_is(fp32, pixels, tmp_path, monkeypatch):
 @pytest.mark.parametrize("clear_at", [16, 20])
 def test_a_comparison_ends_where_it_is_clear(fp32, pixels, tmp_path, monkeypatch, clear_at):
     """What it has run till then is what the networks give, and is what is written."""
-    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda p: p.images == clear_at)
+    monkeypatch.setattr(engine.precision.comparison, "is_clear", lambda p: p.images == clear_at)
     out = tmp_path / "int8.onnx"
     found = quantize_file(fp32.path, pixels, out).parity
     assert (found.images, found.head.images) == (clear_at, clear_at)
@@ -79,7 +80,7 @@ def test_a_comparison_ends_where_it_is_clear(fp32, pixels, tmp_path, monkeypatch
 
 
 def test_parity_is_that_of_images_held_out(fp32, pixels, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.worker, "is_clear", lambda _: False)
+    monkeypatch.setattr(engine.precision.comparison, "is_clear", lambda _: False)
     out = tmp_path / "int8.onnx"
     found = quantize_file(fp32.path, pixels, out).parity
     feeds = {"images": pixels.held_out}

@@ -1,0 +1,87 @@
+"""Which form of a network with fewer multiplications: as fast as its features let it be.
+
+Two plans are fitted at most: each takes as long as fifty images. What splitting each convolution
+alone loses of the features' cosine is added up for a plan; what it truly loses together says where
+a second plan is to be.
+"""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from engine.factorization.factorize import factorize
+from engine.factorization.plan import choose_ranks
+from engine.factorization.survey import options, responses
+from engine.graphs.session import run_over, session
+from engine.precision.parity import cosine_similarities
+from engine.precision.verdict import MIN_COSINE_MEAN, MIN_COSINE_P1
+
+_log = logging.getLogger(__name__)
+
+# Images whose responses are looked at, images that splits are fitted to, and others that they are
+# judged by, all of the calibration's.
+_SURVEYED, _FITTED, _JUDGED = 4, 24, 16
+
+# What the convolutions split one by one may lose at first, added up, and by which factor at most
+# another plan may differ.
+_FIRST_LOSS, _STEP = 0.01, 2.5
+
+# Plans that are fitted, the share of what the features may lose that they aim at, and the share
+# from which on no other plan is worth its time.
+_PLANS, _AIM, _ENOUGH = 2, 0.8, 0.6
+
+
+@dataclass(frozen=True)
+class FastForm:
+    """A float model with fewer multiplications. ranks: to which its convolutions are split."""
+
+    model: onnx.ModelProto
+    ranks: dict[str, int]
+
+
+def fast_form(model: onnx.ModelProto, pixels: np.ndarray) -> FastForm | None:
+    """Return the fastest form of an exported fp32 model whose features hold; None if there is none.
+
+    pixels: uint8 (N, H, W, 3) RGB, to calibrate on.
+    """
+    fitted, judged = _parts(pixels)
+    ways = options(model, responses(model, pixels[:_SURVEYED]))
+    true = _features(model, judged)
+    lost, best, most = _FIRST_LOSS, None, 0.0
+    for _ in range(_PLANS):
+        ranks = choose_ranks(ways, lost)
+        if not ranks:
+            break
+        form = factorize(model, ranks, fitted)
+        share = _share_lost(true, _features(form, judged))
+        _log.info("%d convolutions split, %.0f%% of what may be lost", len(ranks), 100 * share)
+        if share <= 1 and lost > most:
+            best, most = FastForm(form, ranks), lost
+            if share >= _ENOUGH:
+                break
+        factor = (_AIM / max(share, 1e-6)) ** 0.5
+        lost *= float(np.clip(factor, 1 / _STEP, _STEP))
+    return best
+
+
+def _parts(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images to fit to and to judge by; of few images two halves."""
+    fitted = min(_FITTED, len(pixels) // 2)
+    return pixels[:fitted], pixels[fitted : fitted + _JUDGED]
+
+
+def _features(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
+    batches = run_over(session(model.SerializeToString()), pixels, ["features"])
+    return np.concatenate([features for (features,) in batches])
+
+
+def _share_lost(true: np.ndarray, features: np.ndarray) -> float:
+    """Return how much of what `auto` lets int8 lose is lost, by the mean or the first percentile.
+
+    A form may lose as much: more than 1 is too much.
+    """
+    cosines = cosine_similarities(true, features)
+    mean, p1 = float(cosines.mean()), float(np.percentile(cosines, 1))
+    return max((1 - mean) / (1 - MIN_COSINE_MEAN), (1 - p1) / (1 - MIN_COSINE_P1))

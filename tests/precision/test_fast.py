@@ -1,0 +1,101 @@
+"""Which form of a network with fewer multiplications is taken."""
+
+import numpy as np
+import pytest
+from int8_samples import kernel, model, node, pictures, run
+
+import engine.precision.fast
+from engine.backbones.preprocessing import NETWORK_INPUT
+from engine.factorization.plan import Option
+from engine.precision.fast import fast_form
+
+NODES = [
+    node("Conv", f"{NETWORK_INPUT} k0", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
+    node("Relu", "a", "b"),
+    node("Conv", "b k1", "c", pads=[1, 1, 1, 1]),
+    node("Relu", "c", "d"),
+    node("GlobalAveragePool", "d", "p"),
+    node("Flatten", "p", "features"),
+]
+CONSTANTS = {"k0": kernel(16, 3, 3, 3, size=0.02), "k1": kernel(24, 16, 3, 3)}
+
+# Ranks of `c` with what they lose, all of them faster than none.
+RANKS = (20, 16, 12, 8, 4)
+
+
+@pytest.fixture
+def losses(monkeypatch):
+    """Say what ranks save and lose; return the losses that were asked for."""
+    ways = [Option(None, 1.0, 0.0)]
+    ways += [Option(rank, rank / 30, 0.0022 * (24 - rank) * (1.24 - 0.01 * rank)) for rank in RANKS]
+    asked = []
+    choose = engine.precision.fast.choose_ranks
+
+    def note(options, lost):
+        asked.append(lost)
+        return choose(options, lost)
+
+    monkeypatch.setattr(engine.precision.fast, "options", lambda *_: {"c": ways})
+    monkeypatch.setattr(engine.precision.fast, "choose_ranks", note)
+    return asked
+
+
+def network():
+    return model(NODES, CONSTANTS, "features")
+
+
+def shares(monkeypatch, *lost):
+    """Say how much of what features may lose each plan loses."""
+    left = list(lost)
+    monkeypatch.setattr(engine.precision.fast, "_share_lost", lambda *_: left.pop(0))
+
+
+@pytest.mark.parametrize(
+    ("lost", "rank"),
+    [
+        ((0.2, 0.8), 16),  # there was room: the second plan is faster, and holds
+        ((0.7,), 20),  # near enough: there is no second
+        ((0.2, 1.5), 20),  # the second went too far: the first stays
+        ((4.0, 0.9), None),  # too far at once, and then nothing is left to split
+    ],
+)
+def test_the_second_plan_goes_where_the_first_one_points(monkeypatch, losses, lost, rank):
+    shares(monkeypatch, *lost)
+    found = fast_form(network(), pictures(40))
+    assert (found and found.ranks) == (rank and {"c": rank})
+    assert len(losses) == len(lost)
+    if len(losses) > 1:
+        assert losses[1] / losses[0] == pytest.approx(np.clip((0.8 / lost[0]) ** 0.5, 1 / 2.5, 2.5))
+
+
+@pytest.mark.usefixtures("losses")
+def test_a_form_that_is_taken_holds_on_other_images():
+    found = fast_form(network(), pictures(40))
+    assert found is not None
+    others = pictures(10, seed=9)
+    expected, got = run(network(), others), run(found.model, others)
+    cosines = (expected * got).sum(1) / np.linalg.norm(expected, axis=1)
+    assert (cosines / np.linalg.norm(got, axis=1)).mean() > 0.99
+
+
+def test_nothing_that_saves_time_is_no_form(monkeypatch):
+    monkeypatch.setattr(engine.precision.fast, "options", lambda *_: {"c": [Option(None, 1, 0)]})
+    assert fast_form(network(), pictures(40)) is None
+
+
+def test_what_is_lost_is_of_what_may_be():
+    true = np.eye(2, dtype=np.float32)[[0] * 10]
+    turned = np.float32([np.cos(0.1), np.sin(0.1)])[None].repeat(10, 0)
+    lost = 1 - np.cos(0.1)
+    assert engine.precision.fast._share_lost(true, turned) == pytest.approx(lost / 0.01, rel=1e-4)
+    turned[0] = [np.cos(0.4), np.sin(0.4)]
+    assert engine.precision.fast._share_lost(true, turned) > 2
+
+
+@pytest.mark.parametrize("count", [8, 16, 64])
+def test_images_are_judged_by_that_it_was_not_fitted_to(count):
+    pixels = np.arange(count)
+    fitted, judged = engine.precision.fast._parts(pixels)
+    assert not set(fitted) & set(judged)
+    assert 0 < len(judged) <= 16
+    assert len(fitted) == min(24, count // 2)
