@@ -1,7 +1,6 @@
-"""What nothing uses any more: found first, then removed."""
+"""What nothing uses any more."""
 
 import contextlib
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.aside import parts_aside, put_back
 from cache.files import TEMPORARY, is_link
 from cache.index import Index
 from cache.maintenance import maintenance
 from cache.part import Part
-from cache.rewrite import rewrite
 from cache.space import Space
 from cache.store import FeatureCache
 
@@ -26,14 +25,17 @@ class Garbage:
     """What no dataset uses.
 
     spaces: folders of those without any dataset, or what a killed gc left of one.
-    rows: features of digests that no table names, in `parts`.
+    rows: features of digests that no row names, in `parts`.
     files: of killed processes and set aside as damaged.
+    markers: rows of runs that were not finished then, and had written none for `min_age` seconds.
     """
 
     spaces: Sequence[Path]
     parts: Sequence[tuple[Space, Sequence[Part]]]
     rows: int
     files: Sequence[Path]
+    markers: frozenset[Path]
+    min_age: float
 
 
 def leftovers(cache: FeatureCache) -> list[Path]:
@@ -58,64 +60,53 @@ def leftovers(cache: FeatureCache) -> list[Path]:
 def find_garbage(cache: FeatureCache, min_age: float = MIN_AGE) -> Garbage:
     """Find what no dataset uses.
 
+    What a killed gc left half removed is put back first, as nobody knows for whom.
+
     min_age: seconds; anything younger is left to its process. 0 for none: nothing else runs.
+
+    Raises:
+        Failure: another compact, merge or gc is at work.
     """
+    with maintenance(cache.path):
+        for space in cache.spaces():
+            put_back(parts_aside(space.path))
     unused = [
         folder
         for folder in (cache.path / "spaces").glob("*/")
-        if not (folder / "space.json").exists() and not is_link(folder) and _old(folder, min_age)
+        if not (folder / "space.json").exists() and not is_link(folder) and is_old(folder, min_age)
     ]
     parts: list[tuple[Space, Sequence[Part]]] = []
     rows = 0
+    markers: set[Path] = set()
     for space in cache.spaces():
+        markers.update(space.partial_rows())
         if not space.datasets():
-            if _old(space.path / "parts", min_age):
+            if is_old(space.path / "parts", min_age):
                 unused.append(space.path)
             continue
-        if not all(_old(path, min_age) for path in space.partial_rows()):
+        if not all(is_old(path, min_age) for path in space.partial_rows()):
             continue  # a run under way may count on features that no row names yet
-        used = _used(space)
+        used = used_digests(space)
         affected = []
         for part in space.parts():
             count = int((~used.contains(part.digests)).sum())
-            if count and _old(part.path, min_age):
+            if count and is_old(part.path, min_age):
                 affected.append(part)
                 rows += count
         if affected:
             parts.append((space, affected))
-    files = [path for path in leftovers(cache) if _old(path, min_age)]
-    return Garbage(unused, parts, rows, files)
+    files = [path for path in leftovers(cache) if is_old(path, min_age)]
+    return Garbage(unused, parts, rows, files, frozenset(markers), min_age)
 
 
-def remove_garbage(cache: FeatureCache, garbage: Garbage) -> None:
-    """Remove what was found, where no dataset has come to use it since.
-
-    Killed at any moment, no row that a dataset uses is lost.
-
-    Raises:
-        Failure: another compact, merge or gc is at work, or a part is damaged (and set aside).
-    """
-    with maintenance(cache.path):
-        for path in garbage.files:
-            path.unlink(missing_ok=True)
-        for folder in garbage.spaces:
-            record = folder / "space.json"
-            if not record.exists() or not Space.open(folder).datasets():
-                # Without its record the folder is no space; what a kill leaves, the next gc finds.
-                record.unlink(missing_ok=True)
-                shutil.rmtree(folder)
-        for space, parts in garbage.parts:
-            rewrite(space, parts, _used(space).contains)
-
-
-def _used(space: Space) -> Index:
+def used_digests(space: Space) -> Index:
     """Return an index of the digests that the space's rows name."""
     digests = b"".join(row.digest for row in space.rows() if row.status == "cached")
     named = np.frombuffer(digests, np.uint8).reshape(-1, 32)
     return Index([Part(space.path, named, space.dimension)], space.dimension, space.index)
 
 
-def _old(path: Path, min_age: float) -> bool:
+def is_old(path: Path, min_age: float) -> bool:
     """Tell whether a file is older than `min_age` seconds; False once it is gone.
 
     One from the future (a clock was set back) is young: too much is kept rather than too little.

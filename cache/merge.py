@@ -4,10 +4,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from cache.failures import UsageFailure
 from cache.files import Damaged, copy_whole
 from cache.maintenance import maintenance
-from cache.part import open_part
+from cache.merge_parts import merge_parts
 from cache.space import Space
 from cache.store import FeatureCache
 
@@ -27,7 +29,8 @@ def merge(cache: FeatureCache, others: Sequence[FeatureCache]) -> Merged:
     """Bring the features, rows and notes of other caches into `cache`; the others stay as they are.
 
     Parts come before the rows that name them, each whole, so a kill at any moment leaves a sound
-    cache, and the same command goes on. Where both have a row of one path, that of `cache` stays.
+    cache, and the same command goes on. Nothing that `cache` has is replaced: where both have a
+    feature of one image, or a row of one path, that of `cache` stays.
 
     Raises:
         Failure: another compact, merge or gc is at work in `cache`.
@@ -42,7 +45,9 @@ def merge(cache: FeatureCache, others: Sequence[FeatureCache]) -> Merged:
             for theirs in other.spaces():
                 ours = cache.add_space(theirs.description, theirs.dimension)
                 _merge_companions(ours, theirs)
-                _merge_parts(ours, theirs, merged)
+                parts, rows = merge_parts(ours, theirs)
+                merged.parts += parts
+                merged.rows += rows
                 _merge_rows(ours, theirs, merged)
     return merged
 
@@ -61,28 +66,23 @@ def _merge_companions(ours: Space, theirs: Space) -> None:
             ours.write_note(name, payload)
 
 
-def _merge_parts(ours: Space, theirs: Space, merged: Merged) -> None:
-    index = ours.index()
-    for path in theirs.part_paths():
-        try:
-            part = open_part(path, theirs.id, theirs.dimension)
-            new = int((~index.contains(part.digests)).sum())
-            if not new:
-                continue
-            copy_whole(path, ours.path / "parts" / path.name, {path.stem})
-        except Damaged as damage:
-            _log.warning("%s; left out", damage)
-            continue
-        merged.parts += 1
-        merged.rows += new
-
-
 def _merge_rows(ours: Space, theirs: Space, merged: Merged) -> None:
+    index = ours.index()
     for name in theirs.datasets():
         present = ours.rows([name]) if name in ours.datasets() else []
         paths = {row.path for row in present}
         new = [row for row in theirs.rows([name]) if row.path not in paths]
-        if new or not present:
+        digests = np.frombuffer(b"".join(row.digest or bytes(32) for row in new), np.uint8)
+        there = index.contains(digests).tolist()
+        sound = [r for r, held in zip(new, there, strict=True) if held or r.status != "cached"]
+        if len(sound) < len(new):
+            _log.warning(
+                "%d rows of %s are left out: %s has lost their features",
+                len(new) - len(sound),
+                name,
+                theirs.path,
+            )
+        if sound or not present:
             writer = ours.write_dataset(name)
-            writer.append(new)
+            writer.append(sound)
             merged.datasets += 1

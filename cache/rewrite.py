@@ -17,16 +17,30 @@ TARGET_BYTES = 64 * 2**20
 Wanted = Callable[[np.ndarray], np.ndarray]
 
 
-def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
-    """Put the wanted rows of `inputs` into large parts, each once; return those parts.
+def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> None:
+    """Put the wanted rows of `inputs` into large parts, each once, and delete `inputs`.
 
     The new parts are all durable before the first of `inputs` is deleted, so a kill at any moment
     leaves each row in at least one part. Call it under `maintenance`.
 
+    Raises: as `write_anew`; none of `inputs` is deleted.
+    """
+    new = set(write_anew(space, inputs, wanted))
+    for part in inputs:
+        if part.path not in new:
+            # Windows deletes no file that somebody reads; the next compact finds it.
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                part.path.unlink()
+    sync_folder(space.path / "parts")
+
+
+def write_anew(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
+    """Put the wanted rows of `inputs` into large parts, each once; return those, all durable.
+
     wanted: tells for digests, uint8 (N, 32), which rows to keep: bool (N,).
 
     Raises:
-        Damaged: one of `inputs` is not what was written; it is set aside, none is deleted.
+        Damaged: one of `inputs` is not what was written; it is set aside.
     """
     target = max(1, TARGET_BYTES // (4 * space.dimension))
     written: list[Path] = []
@@ -52,11 +66,4 @@ def rewrite(space: Space, inputs: Sequence[Part], wanted: Wanted) -> list[Path]:
         if held >= target:
             write()
     write()
-    new = set(written)
-    for part in inputs:
-        if part.path not in new:
-            # Windows deletes no file that somebody reads; the next compact finds it.
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                part.path.unlink()
-    sync_folder(space.path / "parts")
     return written

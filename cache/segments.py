@@ -8,7 +8,7 @@ and takes the place of all before it; `rows` holds some of a run under way, and 
 
 import contextlib
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,16 @@ from cache.files import Damaged, file_sha256, refuse_links, write_whole
 from cache.known_files import KnownFiles
 from cache.part import SUFFIX
 from cache.record import read_record, write_record
-from cache.row_files import RowColumns, checksum, read_checksum, read_columns, read_rows, rows_bytes
-from cache.rows import Row, overlay
+from cache.row_files import (
+    RowColumns,
+    checksum,
+    encoded_texts,
+    read_checksum,
+    read_columns,
+    read_rows,
+    rows_bytes,
+)
+from cache.rows import STATUSES, Row, overlay
 
 _NAME = "dataset.json"
 
@@ -55,6 +63,19 @@ class Segments:
     def partial(self) -> list[Path]:
         """Return the segments of runs that are not finished: under way, or killed."""
         return list(self.folder.glob(f"[0-9]*-{_PARTIAL}-*{SUFFIX}"))
+
+    def is_complete(self) -> bool:
+        """Tell whether no segment has gone.
+
+        Each run writes one when it begins, and none goes before a finished run has written a
+        whole one: without such a one they are numbered from 1 on.
+        """
+        for _ in range(_ATTEMPTS):  # a run may finish while they are listed
+            numbers = sorted({int(path.name.split("-", 1)[0]) for path in self.paths()})
+            whole = any(f"-{_WHOLE}-" in path.name for path in self.paths())
+            if whole or (numbers and numbers == list(range(1, len(numbers) + 1))):
+                return True
+        return not self.record.exists()
 
     def rows(self) -> list[Row]:
         """Return the rows in force. Raises Damaged if they are not what was written."""
@@ -167,6 +188,20 @@ class DatasetWriter:
         added = list(rows)
         self._segments.write(RowColumns(added), _PARTIAL)
         self._rows.extend(added)
+
+    def lost(self, contains: Callable[[np.ndarray], np.ndarray]) -> set[str]:
+        """Return the paths of this run's cached rows whose features are not there.
+
+        contains: tells for digests, uint8 (N, 32), which features there are: bool (N,).
+        """
+        columns = self._rows.arrays()
+        cached = columns["status"] == STATUSES.index("cached")
+        gone = cached & ~contains(columns["digest"])
+        lost: set[bytes] = set()
+        if gone.any():
+            for path, is_gone in zip(encoded_texts(columns, "paths"), gone.tolist(), strict=True):
+                (lost.add if is_gone else lost.discard)(path)  # the last row of a path counts
+        return {path.decode("utf-8", "surrogatepass") for path in lost}
 
     def finish(self) -> None:
         """Replace the dataset's rows by this run's, or by those in force with them."""

@@ -94,9 +94,12 @@ class Space:
         (path / "parts").mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(Damaged, FileNotFoundError):
             return cls.open(path)
-        record = {"description": dict(description), "dimension": dimension}
-        write_record(path / "space.json", "space", record)
+        cls(path, description, dimension)._write_record()
         return cls.open(path)
+
+    def _write_record(self) -> None:
+        record = {"description": dict(self.description), "dimension": self.dimension}
+        write_record(self.path / "space.json", "space", record)
 
     @property
     def id(self) -> str:
@@ -164,6 +167,7 @@ class Space:
         """
         if features.shape[1:] != (self.dimension,):
             raise ValueError(f"features of shape {features.shape} in a space of {self.dimension}")
+        (self.path / "parts").mkdir(exist_ok=True)  # a gc of the unused space may have removed it
         write_part(self.path / "parts", self.id, digests, features)
 
     def write_note(self, name: str, payload: Mapping[str, Any]) -> None:
@@ -219,4 +223,8 @@ class Space:
 
         From here on `gc` leaves the features that the space has: look them up after this.
         """
-        return DatasetWriter(begin_segments(self.path, name), adds=adds)
+        segments = begin_segments(self.path, name)
+        # A gc that removes the unused space just now has taken its record before it saw the marker.
+        if not (self.path / "space.json").exists():
+            self._write_record()
+        return DatasetWriter(segments, adds=adds)

@@ -6,30 +6,43 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from cache.files import Damaged, file_sha256
 from cache.part import SUFFIX, open_part, set_aside
 from cache.record import read_record
 from cache.row_files import read_rows
-from cache.segments import read_segments
+from cache.segments import Segments, read_segments
 from cache.space import Space, read_note
 from cache.store import FeatureCache
 
 
 @dataclass
 class Verified:
-    """What was looked at, and the damaged files: path -> what is wrong.
+    """What was looked at, and what is wrong.
 
+    damaged: path of a file -> what is wrong with it.
+    missing: (dataset, path) of each row whose feature is not there; (dataset, "") of each dataset
+    whose rows are not all there.
     set_aside: the damaged parts that were moved to their space's `damaged/`.
     """
 
     files: int = 0
     bytes: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
+    missing: list[tuple[str, str]] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.damaged or self.missing)
 
 
 def verify(cache: FeatureCache) -> Verified:
-    """Read every file of a cache and compare it with its checksum.
+    """Read every file of a cache, compare it with its checksum, and look up every row's feature.
+
+    It may be at work while others read and extract: rows are read before the parts.
 
     A damaged part is set aside, so that the next extraction computes its images again; a damaged
     note too. Of damaged rows nothing is served until the next extraction of that source
@@ -44,8 +57,14 @@ def verify(cache: FeatureCache) -> Verified:
     for record in sorted((cache.path / "spaces").glob("*/space.json")):
         with _noting(record, result):
             space = Space.open(record.parent)
+            rows = _verify_rows(space, result)
             _verify_parts(space, result)
-            _verify_rows(space, result)
+            index = space.index()
+            for name, digests, paths in rows:
+                there = index.contains(digests).tolist()
+                result.missing += [
+                    (name, path) for path, held in zip(paths, there, strict=True) if not held
+                ]
             for note in space.note_paths():
                 with _noting(note, result, aside=True):
                     read_note(note)
@@ -64,16 +83,34 @@ def _verify_parts(space: Space, result: Verified) -> None:
             open_part(path, space.id, space.dimension)
 
 
-def _verify_rows(space: Space, result: Verified) -> None:
+_Wanted = tuple[str, np.ndarray, list[str]]
+
+
+def _verify_rows(space: Space, result: Verified) -> list[_Wanted]:
+    """Verify the rows of a space; return each dataset, with its cached digests and their paths."""
+    rows = []
     for folder in sorted((space.path / "datasets").glob("*/")):
+        segments = None
         with _noting(folder / "dataset.json", result):
-            read_segments(folder)
+            segments = read_segments(folder)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             with _noting(path, result):
                 match = re.fullmatch(r"[0-9]+-(?:whole|rows)-([0-9a-f]{64})", path.stem)
                 if match is None or file_sha256(path) != match[1]:
                     raise Damaged("its bytes are not those that were written")
                 read_rows(path)
+        if segments is not None:
+            if not segments.is_complete():
+                result.missing.append((segments.name, ""))
+            with contextlib.suppress(Damaged):  # it is noted
+                rows.append((segments.name, *_cached(segments)))
+    return rows
+
+
+def _cached(segments: Segments) -> tuple[np.ndarray, list[str]]:
+    cached = [row for row in segments.rows() if row.status == "cached"]
+    digests = np.frombuffer(b"".join(row.digest for row in cached), np.uint8).reshape(-1, 32)
+    return digests, [row.path for row in cached]
 
 
 @contextlib.contextmanager

@@ -9,7 +9,14 @@ from cache.commandline.printable import printable
 from cache.commandline.streams import LINE
 from cache.commandline.words import command_line, counted
 
+# Lost images that are named on the terminal; JSON has all.
+_NAMED = 10
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cache.collect import Garbage
+    from cache.remove import Removed
     from cache.store import FeatureCache
 
 
@@ -55,19 +62,35 @@ def _verify(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> i
 
     result = verify(cache)
     lines = [f"{printable(path)}: {printable(why)}" for path, why in result.damaged.items()]
+    by_dataset: dict[str, list[str]] = {}
+    for dataset, path in result.missing:
+        by_dataset.setdefault(dataset, []).append(path)
+    lines += [line for dataset in by_dataset.items() for line in _missing(*dataset)]
     lines.append(
         f"{counted(result.files, 'file')}, {result.bytes / 1e6:.1f} MB: "
-        f"{len(result.damaged)} damaged"
-        + ("; the next extraction computes what is lost again" if result.damaged else "")
+        f"{len(result.damaged)} damaged, {len(result.missing)} missing"
+        + ("" if result.is_sound else "; the next extraction computes what is lost again")
     )
     record = {
         "files": result.files,
         "bytes": result.bytes,
         "damaged": [{"path": path, "reason": why} for path, why in result.damaged.items()],
+        "missing": [{"dataset": dataset, "path": path} for dataset, path in result.missing],
         "set_aside": result.set_aside,
     }
     console.result(record, "\n".join(lines))
-    return 1 if result.damaged else 0
+    return 0 if result.is_sound else 1
+
+
+def _missing(dataset: str, paths: list[str]) -> "Iterator[str]":
+    """Yield lines on the rows of a dataset that are gone or have lost their features."""
+    name, lost = printable(dataset), [path for path in paths if path]
+    if len(lost) < len(paths):
+        yield f"{name}: rows of it are gone"
+    if lost:
+        named = ", ".join(map(printable, lost[:_NAMED]))
+        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        yield f"{name}: the features of {counted(len(lost), 'image')} are gone: {named}{more}"
 
 
 def _compact(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
@@ -115,7 +138,10 @@ def _pack(arguments: argparse.Namespace, console: Console, cache: "FeatureCache"
 
 
 def _gc(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
-    from cache.collect import find_garbage, remove_garbage
+    from dataclasses import asdict
+
+    from cache.collect import find_garbage
+    from cache.remove import remove_garbage
 
     garbage = find_garbage(cache, arguments.min_age)
     record = {
@@ -123,18 +149,28 @@ def _gc(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") 
         "rows": garbage.rows,
         "files": [str(path) for path in garbage.files],
     }
-    summary = (
-        f"{counted(len(garbage.spaces), 'space')} and {counted(garbage.rows, 'feature')} that no "
-        f"dataset uses, {counted(len(garbage.files), 'leftover file')}"
-    )
+    summary = _garbage(garbage)
     if not (garbage.spaces or garbage.rows or garbage.files):
         console.result({**record, "removed": False}, "nothing to remove")
         return
     if not (arguments.yes or _confirmed("gc", f"Remove {summary}? [y/N] ")):
         console.result({**record, "removed": False}, "nothing was removed")
         return
-    remove_garbage(cache, garbage)
-    console.result({**record, "removed": True}, f"removed {summary}")
+    removed = remove_garbage(cache, garbage)
+    lines = [f"removed {_garbage(removed)}"]
+    if removed.left:
+        lines.append(
+            f"left as it is: what an extraction that has begun may use, in "
+            f"{', '.join(removed.left)}"
+        )
+    console.result({**asdict(removed), "removed": True}, "\n".join(lines))
+
+
+def _garbage(garbage: "Garbage | Removed") -> str:
+    return (
+        f"{counted(len(garbage.spaces), 'space')} and {counted(garbage.rows, 'feature')} that no "
+        f"dataset uses, {counted(len(garbage.files), 'leftover file')}"
+    )
 
 
 def _forget(arguments: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:

@@ -20,7 +20,7 @@ def build_parser(prog: str = "python -m cache") -> argparse.ArgumentParser:
         return sub
 
     command("info", "what the cache holds")
-    command("verify", "check every file; damaged parts are set aside (exit 1, with their names)")
+    command("verify", "check every file and every row's feature; exit 1 names what is amiss")
     command("compact", "few large parts instead of many small ones")
     merge = command("merge", "bring other caches into this one")
     merge.add_argument("others", metavar="OTHER", type=path, nargs="+", help="caches to read")

@@ -21,6 +21,14 @@ class Tally:
     infer: float = 0.0
     write: float = 0.0
 
+    def add_again(self, again: "Tally") -> None:
+        """Count what became of samples that were hits until their features had gone."""
+        self.computed += again.computed
+        self.rejected += again.rejected
+        self.hits = max(0, self.hits - again.computed - len(again.rejected))
+        for stage in ("read", "decode", "infer", "write"):
+            setattr(self, stage, getattr(self, stage) + getattr(again, stage))
+
     @property
     def done(self) -> int:
         """How many samples came through."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -17,6 +17,7 @@ from engine.process.execution import Execution
 from engine.runner.step import Batch, Computed, PartWriter, collect, compute
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
+from engine.sources.base import Sample
 from engine.sources.load import Loader, none_known
 
 # Images that are decoded ahead, at least: so many that no core waits while the backbone loads.
@@ -43,34 +44,47 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     a few batches for each thread are under way at any time, and a part in memory: nothing grows
     with the source.
 
+    What was in the cache is looked up once more at the end, and computed where it has gone: part
+    of it may have been damaged, or a gc that was stopped half-way has gone on.
+
     Raises:
         Interrupted: `execution.stop` was set; what was under way is finished and kept.
         Failure: the source has vanished meanwhile; the same holds.
         OSError: the cache could not be written; finished parts are kept.
     """
-    tally, space, total = Tally(), target.space, len(survey.samples)
+    counts, space, total = Tally(), target.space, len(survey.samples)
     threads = execution.threads or available_cores()
     batch_size = execution.batch_size or BATCH_SIZE
     size = (space.description["height"], space.description["width"])
+    # From here on gc leaves what the space holds, so what it holds is looked up after this.
     table = space.write_dataset(survey.dataset, adds=survey.adds)
     known = none_known if execution.rehash else space.known_files(survey.dataset).digests
-    loader = Loader(survey.source, space.index().contains, size, target.interpolation, known)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
-    try:
+
+    def bring(samples: Sequence[Sample], tally: Tally) -> None:
+        loader = Loader(survey.source, space.index().contains, size, target.interpolation, known)
         ahead = max(_AHEAD, 2 * threads * batch_size)
-        loaded = loader.load(survey.samples, pool, ahead, execution.stop or threading.Event())
-        batches = collect(loaded, batch_size, tally)
+        loaded = loader.load(samples, pool, ahead, execution.stop or threading.Event())
         writer = PartWriter(space, table, tally)
-        for computed in _run(batches, target.load_backbone, pool, threads + 1):
+        for computed in _run(
+            collect(loaded, batch_size, tally), target.load_backbone, pool, threads + 1
+        ):
             writer.add(computed)
-            execution.progress(tally.done, total)
+            execution.progress(tally.done if tally is counts else total, total)
         writer.flush()
-        if tally.done < total:
+        if tally.done < len(samples):
             _report_unfinished(survey, tally)
+
+    try:
+        bring(survey.samples, counts)
+        while lost := table.lost(space.index().contains):
+            again = Tally()
+            bring([sample for sample in survey.samples if sample.path in lost], again)
+            counts.add_again(again)
         table.finish()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-    return tally
+    return counts
 
 
 def _report_unfinished(survey: Survey, tally: Tally) -> None:

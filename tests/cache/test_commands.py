@@ -18,6 +18,7 @@ import cache.rewrite
 from cache.__main__ import main
 from cache.maintenance import maintenance
 from cache.pack import pack
+from cache.part import open_part
 from cache.rows import Row
 from cache.store import FeatureCache
 
@@ -71,7 +72,8 @@ def test_verify_names_and_sets_aside_the_damaged_part(tmp_path, capsys):
     assert [entry["path"] for entry in report["damaged"]] == [str(part)]
     assert len(report["set_aside"]) == 1
     assert len(space.index()) == 30
-    assert result(capsys, "verify", tmp_path / "c")["damaged"] == []
+    again = result(capsys, "verify", tmp_path / "c", code=1)
+    assert (again["damaged"], len(again["missing"])) == ([], 10)
 
 
 def test_a_dataset_that_a_kill_left_without_a_name_is_no_damage(tmp_path, capsys):
@@ -151,6 +153,47 @@ def test_merge_takes_no_model_that_the_space_does_not_name(tmp_path, capsys):
     assert not list(ours.path.glob(".tmp-*"))
     (damaged,) = result(capsys, "verify", tmp_path / "b", code=1)["damaged"]
     assert damaged["path"] == str(theirs.path / "model.onnx")
+
+
+def test_merge_replaces_no_feature_and_says_how_others_differ(tmp_path, capsys):
+    """Whatever the names of the parts: which one was served used to hang on those."""
+    for seed in range(6):
+        a, b = tmp_path / f"a{seed}", tmp_path / f"b{seed}"
+        ours, theirs = filled(a, parts=1), filled(b, parts=1)
+        digests, features = vectors(30)
+        held = ours.index().read(digests[:10])
+        for path in theirs.part_paths():
+            path.unlink()
+        other = features * np.float32(1 + 2.0**-10)
+        other[20 + seed] = 0
+        theirs.append(digests[5:30], other[5:30])
+        assert main(["merge", str(a), str(b), "--json"]) == 0
+        captured = capsys.readouterr()
+        assert (json.loads(captured.out)["parts"], json.loads(captured.out)["rows"]) == (1, 20)
+        assert np.array_equal(ours.index().read(digests[:10]), held)
+        assert np.array_equal(ours.index().read(digests[10:]), other[10:])
+        assert len(ours.index()) == 30
+        (line,) = captured.err.splitlines()
+        assert "5 of 5 features that both caches have differ, by up to 0.00" in line
+        assert "least cosine 1.000000" in line
+        assert main(["merge", str(a), str(b)]) == 0
+        assert len(ours.index()) == 30
+        capsys.readouterr()
+
+
+def test_merge_takes_from_another_part_what_a_damaged_one_has_lost(tmp_path, capsys):
+    ours, theirs = filled(tmp_path / "a", parts=1), filled(tmp_path / "b", parts=3)
+    digests, features = vectors(30)
+    theirs.append(digests[15:], features[15:])
+    for path in theirs.part_paths():
+        if len(open_part(path, theirs.id, 8).digests) == 10:
+            path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    assert main(["merge", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "left out" in capsys.readouterr().err
+    assert ours.index().contains(digests).tolist() == [True] * 10 + [False] * 5 + [True] * 15
+    assert not result(capsys, "verify", tmp_path / "a")["damaged"]
+    index = ours.index()
+    assert all(index.contains(np.frombuffer(r.digest, np.uint8)).all() for r in ours.rows())
 
 
 def test_merge_leaves_damaged_parts_out(tmp_path, capsys):
@@ -360,3 +403,49 @@ def test_a_space_is_chosen_where_there_are_several(tmp_path, capsys):
     FeatureCache.open(tmp_path / "c").add_space({**DESCRIPTION, "layer": "first"}, 8)
     assert main(["pack", str(tmp_path / "c"), str(tmp_path / "o.h5")]) == 2
     assert "2 feature spaces" in capsys.readouterr().err
+
+
+def test_verify_names_the_rows_whose_features_are_gone(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=3)
+    part = space.part_paths()[1]
+    digests = {bytes(digest) for digest in open_part(part, space.id, 8).digests}
+    part.unlink()
+    report = result(capsys, "verify", tmp_path / "c", code=1)
+    expected = [row.path for row in space.rows() if row.digest in digests]
+    assert report["damaged"] == []
+    assert [(lost["dataset"], lost["path"]) for lost in report["missing"]] == [
+        ("photos", path) for path in expected
+    ]
+    assert main(["verify", str(tmp_path / "c")]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith(f"photos: the features of 10 images are gone: {expected[0]}, ")
+    assert "0 damaged, 10 missing; the next extraction computes what is lost again" in out
+
+
+def test_verify_names_the_rows_of_a_part_that_it_sets_aside(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=3)
+    part = space.part_paths()[1]
+    part.write_bytes(part.read_bytes()[:-1] + b"\1")
+    report = result(capsys, "verify", tmp_path / "c", code=1)
+    assert (len(report["damaged"]), len(report["missing"])) == (1, 10)
+
+
+@pytest.mark.parametrize("gone", ["whole", "first", "second", "all"])
+def test_verify_notices_segments_that_are_gone(tmp_path, capsys, gone):
+    space = filled(tmp_path / "c", parts=1)
+    if gone != "whole":
+        writer = space.write_dataset("more")
+        for row in space.rows()[:3]:
+            writer.append([row])
+    assert not result(capsys, "verify", tmp_path / "c")["missing"]
+    folders = {p.parent: p.read_text() for p in space.path.glob("datasets/*/dataset.json")}
+    name = "photos" if gone == "whole" else "more"
+    (folder,) = (folder for folder, text in folders.items() if f'"{name}"' in text)
+    segments = sorted(folder.glob("*.h5"))
+    wanted = {"whole": segments, "first": segments[:1], "second": segments[1:2], "all": segments}
+    for path in wanted[gone]:
+        path.unlink()
+    report = result(capsys, "verify", tmp_path / "c", code=1)
+    assert report["missing"] == [{"dataset": name, "path": ""}]
+    assert main(["verify", str(tmp_path / "c")]) == 1
+    assert f"{name}: rows of it are gone\n" in capsys.readouterr().out

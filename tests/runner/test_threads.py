@@ -354,3 +354,47 @@ def test_a_feature_that_is_not_finite_is_none_and_its_image_is_rejected(space, b
     assert_right(space)
     again = run(Numbers(numbers), space, Divides(), batch_size=batch_size)
     assert (again.computed, again.hits, len(again.rejected)) == (0, 13, 4)
+
+
+def test_what_has_gone_from_the_cache_meanwhile_is_computed(space):
+    """As where a gc was stopped between its look at the markers and its deletions."""
+    run(Numbers([1, 2, 3, 4, 5]), space)
+    (part,) = space.part_paths()
+    run(Numbers([6, 7, 7]), space)
+    backbone = Sums(on_run=lambda _: part.unlink(missing_ok=True))
+    tally = run(Numbers([1, 2, 3, 4, 5, 6, 8, 2**24]), space, backbone, batch_size=1)
+    assert (tally.computed, tally.hits, tally.duplicates) == (6, 1, 0)
+    assert [reason for _, reason in tally.rejected] == ["too large"]
+    assert len(features_of(space)) == 7
+    assert_right(space)
+
+
+def test_what_has_gone_and_cannot_be_computed_is_rejected(space):
+    source = Numbers([1, 2, 3])
+    run(source, space)
+    (part,) = space.part_paths()
+
+    def lose(_):
+        part.unlink(missing_ok=True)
+        source.read = lambda _: (_ for _ in ()).throw(Unreadable("is gone"))
+
+    source.samples = [*source.samples, Sample("c/3/9", "c")]
+    tally = run(source, space, Sums(on_run=lose))
+    assert (tally.computed, tally.hits, len(tally.rejected)) == (1, 0, 3)
+    assert list(features_of(space)) == ["c/3/9"]
+
+
+def test_the_marker_comes_before_the_look_at_what_is_cached(space, monkeypatch):
+    from cache.space import Space
+
+    looked = []
+    index = Space.index
+
+    def watched(self):
+        looked.append(len(self.partial_rows()))
+        return index(self)
+
+    monkeypatch.setattr(Space, "index", watched)
+    run(Numbers([1, 2]), space)
+    assert looked
+    assert all(looked)
