@@ -6,8 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from cache.commandline.printable import printable
 from cache.rows import Stat
 from engine.images.decode import Rejected, decode_with_remark
 from engine.sources.base import Sample, Source, Unreadable
-from engine.sources.file_stats import is_settled
+from engine.sources.file_bytes import FileBytes, read, read_with_digest
 from engine.sources.foreign import HEAD_BYTES, advice
 
 _log = logging.getLogger(__name__)
@@ -24,6 +23,10 @@ _log = logging.getLogger(__name__)
 # pixels that are decoded ahead of the backbone.
 READ_AHEAD_BYTES = 128 * 2**20
 PIXEL_BYTES = 256 * 2**20
+
+# Samples that one thread loads together, and bytes of them: their digests are looked up at once.
+_GROUP = 8
+_GROUP_BYTES = 16 * 2**20
 
 # Samples whose files are looked at together, to see whether they are as they were.
 _LOOKED_AT = 1024
@@ -53,6 +56,9 @@ class Loaded:
     remark: str = ""
     stat: Stat | None = None
 
+
+# A sample, and its bytes or why there are none, where one thread reads them for all.
+_Begun = tuple[Sample, bytes | Unreadable | None]
 
 # Gives the digest of each file, by path and stat, that is as it was; None for each other.
 Known = Callable[[Sequence[str], Sequence[Stat]], list[bytes | None]]
@@ -91,6 +97,8 @@ class Loader:
         """
         remarks: set[str] = set()
         for loaded in self._in_order(self._plan(samples), pool, ahead, stop):
+            if stop.is_set():
+                return
             if not loaded.digest and not self.source.location.exists():
                 stop.set()  # a disk that was pulled out is no fault of its images
                 return
@@ -125,62 +133,80 @@ class Loader:
         ahead: int,
         stop: threading.Event,
     ) -> Iterator[Loaded]:
-        under_way: deque[Future[Loaded] | Loaded] = deque()
-        budget = _Budget()
         height, width = self.size
         ahead = max(1, min(ahead, PIXEL_BYTES // (3 * height * width)))
+        most = max(1, min(_GROUP, ahead // 4))
+        under_way: deque[tuple[int, Future[list[Loaded]] | Loaded]] = deque()
+        group, count, budget = list[_Begun](), 0, _Budget()
+
+        def submit() -> None:
+            if group:
+                under_way.append((len(group), pool.submit(self._load, group.copy(), budget)))
+                group.clear()
+
         while not stop.is_set():
-            while len(under_way) < ahead and budget.spent < READ_AHEAD_BYTES:
+            while count < ahead and budget.spent < READ_AHEAD_BYTES:
                 if (item := next(plan, None)) is None:
                     break
+                count += 1
                 if isinstance(item, Loaded):
-                    under_way.append(item)
+                    submit()
+                    under_way.append((1, item))
                     continue
                 # An archive that can only be read in its own order is read here, by one thread.
-                data = self._read(item) if self.source.sequential else None
+                data = read(self.source, item) if self.source.sequential else None
                 budget.spend(len(data) if isinstance(data, bytes) else 0)
-                under_way.append(pool.submit(self._load, item, data, budget))
+                group.append((item, data))
+                if len(group) == most:
+                    submit()
+            submit()
             if not under_way:
                 return
-            first = under_way.popleft()
-            yield first if isinstance(first, Loaded) else first.result()
+            size, first = under_way.popleft()
+            count -= size
+            yield from [first] if isinstance(first, Loaded) else first.result()
 
-    def _read(self, sample: Sample) -> bytes | Unreadable:
-        try:
-            return self.source.read(sample)
-        except Unreadable as unreadable:
-            return unreadable
+    def _load(self, group: list[_Begun], budget: "_Budget") -> list[Loaded]:
+        """Load some samples; their digests are looked up together."""
+        results, files, size, begun = list[Loaded](), list[FileBytes](), 0, 0
+        for place, (sample, data) in enumerate(group):
+            group[place] = sample, None
+            begun += len(data) if isinstance(data, bytes) else 0
+            files.append(read_with_digest(self.source, sample, data))
+            size += len(files[-1].data)
+            if size >= _GROUP_BYTES or place == len(group) - 1:
+                del data
+                results += self._decode(files)
+                files, size = [], 0
+                # Before the results are there: who waits for them may count on this.
+                budget.spend(-begun)
+                begun = 0
+        return results
 
-    def _load(self, sample: Sample, data: bytes | Unreadable | None, budget: "_Budget") -> Loaded:
-        begun, before = time.time_ns(), self.source.stat(sample)
-        try:
-            loaded = self._read_and_decode(sample, data)
-        finally:  # before the result is there: what waits for it may count on this
-            budget.spend(-len(data) if isinstance(data, bytes) else 0)
-        # What changed while it was read, or just before, may be other bytes than those read.
-        settled = before is not None and is_settled(before, begun)
-        if settled and loaded.digest and self.source.stat(sample) == before:
-            return replace(loaded, stat=before)
-        return loaded
-
-    def _read_and_decode(self, sample: Sample, data: bytes | Unreadable | None) -> Loaded:
+    def _decode(self, files: Sequence[FileBytes]) -> list[Loaded]:
+        """Look the digests of files up and decode those whose features are not cached."""
         started = time.perf_counter()
-        if data is None:
-            data = self._read(sample)
-        if isinstance(data, Unreadable):
-            return Loaded(sample, b"", None, data.reason, time.perf_counter() - started, 0.0)
-        digest = sha256(data).digest()
-        cached = self.cached(np.frombuffer(digest, np.uint8).reshape(1, 32))[0]
-        read = time.perf_counter()
-        pixels, reason, remark = None, "", ""
-        if not cached:
+        keys = np.frombuffer(b"".join(file.digest for file in files), np.uint8).reshape(-1, 32)
+        held = iter(self.cached(keys).tolist())
+        cached = [bool(file.digest) and next(held) for file in files]
+        look_up = (time.perf_counter() - started) / max(1, len(files))
+        return [
+            self._decoded(file, file.seconds + look_up, cached=there)
+            for file, there in zip(files, cached, strict=True)
+        ]
+
+    def _decoded(self, file: FileBytes, read: float, *, cached: bool) -> Loaded:
+        started = time.perf_counter()
+        pixels, reason, remark = None, file.reason, ""
+        if file.digest and not cached:
             try:
-                decoded = decode_with_remark(data, self.size, self.interpolation)
+                decoded = decode_with_remark(file.data, self.size, self.interpolation)
                 pixels, remark = decoded.pixels, decoded.remark
             except Rejected as rejected:
-                reason = advice(data[:HEAD_BYTES]) or rejected.reason
-        seconds = time.perf_counter() - read
-        return Loaded(sample, digest, pixels, reason, read - started, seconds, remark)
+                reason = advice(file.data[:HEAD_BYTES]) or rejected.reason
+        seconds = time.perf_counter() - started
+        sample, digest = file.sample, file.digest
+        return Loaded(sample, digest, pixels, reason, read, seconds, remark, file.stat)
 
 
 class _Budget:

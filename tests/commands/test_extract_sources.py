@@ -10,7 +10,7 @@ from source_samples import parquet, picture, tarred, zipped
 
 from cache.store import FeatureCache
 from engine import extract
-from engine.sources import file_stats, load
+from engine.sources import file_bytes, file_stats
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def run(options, capsys):
 def reads(monkeypatch):
     """Return the digests that are taken: one for each file that is read."""
     taken = []
-    sha256 = load.sha256
-    monkeypatch.setattr(load, "sha256", lambda data: taken.append(data) or sha256(data))
+    sha256 = file_bytes.sha256
+    monkeypatch.setattr(file_bytes, "sha256", lambda data: taken.append(data) or sha256(data))
     return taken
 
 
