@@ -16,6 +16,7 @@ from cache.failures import Failure, UsageFailure, first_line
 from cache.space import MAX_DIMENSION
 from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
 from engine.exporters.limits import MAX_SIDE
+from engine.exporters.means import write_out_means
 from engine.graphs.files import write_onnx
 from engine.graphs.walk import constants, needed, replace_nodes
 
@@ -129,6 +130,7 @@ def write_model(
     ]
     del proto.input[:]
     proto.input.extend(inputs)
+    write_out_means(graph.model)
     model = _folded(graph.model)
     del model.graph.input[1:]
     model.ir_version = max(model.ir_version, _IR_VERSION)
