@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.words import command_line
 
 
 def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentParser:
@@ -146,7 +147,10 @@ def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
     features = open_features(space, arguments.dataset)
     result = fit(features, options, solver, folds=arguments.folds)
     out = write_fit(result, arguments.out, report=report)
-    console.result({**result.payload(), "out": str(out)}, summary(result, out, report=report))
+    words = ["IMAGE", "--head", str(out)]
+    following = command_line(console.prog, "engine.predict", "predict", words)
+    text = f"{summary(result, out, report=report)}\nnext: {following}"
+    console.result({**result.payload(), "out": str(out)}, text)
 
 
 if __name__ == "__main__":

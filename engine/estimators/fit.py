@@ -64,7 +64,6 @@ def summary(fit: Fit, out: Path, *, report: bool = False) -> str:
         _choice(fit),
         f"head in {printable(str(out))}; {fit.seconds:.2f} s",
         *([f"report: {printable(str(out / 'report.html'))}"] if report else []),
-        f"next: python -m engine.predict IMAGE --head {printable(str(out))}",
     ]
     return "\n".join(lines)
 

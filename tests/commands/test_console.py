@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import pytest
 from conftest import write_pictures
+from fit_samples import labelled_cache
 
 from onceover.__main__ import COMMANDS, main
 
@@ -132,6 +133,9 @@ def test_the_next_command_can_be_typed_as_it_stands(capsys, tmp_path, tiny_backb
     out = capsys.readouterr().out
     assert "2 images: 2 computed, 0 already in the cache, 0 duplicates, 0 rejected\n" in out
     assert out.endswith("\nnext: onceover fit --cache 'my cache'\n")
+    labelled_cache(tmp_path / "your cache", {"cat": 9, "dog": 9})
+    assert main(["fit", "--cache", "your cache", "--out", "a head"]) == 0
+    assert capsys.readouterr().out.endswith("\nnext: onceover predict IMAGE --head 'a head'\n")
     again = subprocess.run(
         [sys.executable, "-m", "engine.extract", "my pets/spots", "--cache", "c", *backbone],
         capture_output=True,
