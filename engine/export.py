@@ -36,6 +36,9 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
     parser.add_argument(
         "--cache", metavar="DIR", help="with --head: look for the backbone here too"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="replace FILE.onnx though no export wrote it"
+    )
     return parser
 
 
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export
 def _export(arguments: argparse.Namespace, console: Console) -> None:
     if (arguments.precision == "fp32") != (arguments.calibrate is None):
         raise UsageFailure("--precision int8 (or fast, or auto) and --calibrate SOURCE go together")
+    _check_output(arguments)
     if arguments.head is not None:
         if arguments.calibrate is not None:
             raise UsageFailure("a head has the precision of its cache; leave --calibrate out")
@@ -55,6 +59,15 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
         raise UsageFailure("--cache says where to look for a head's backbone; give --head too")
     else:
         _export_backbone(arguments, console)
+
+
+def _check_output(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from engine.exporters.output import check_output
+
+    inputs = (arguments.backbone, arguments.weights, arguments.calibrate, arguments.head)
+    check_output(Path(arguments.out), inputs, force=arguments.force)
 
 
 def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
