@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
 from engine.backbones.request import add_backbone_options, add_precision_option
+from engine.images.formats import INTERPOLATIONS
 
 if TYPE_CHECKING:
     from engine.runner.survey import Survey
@@ -33,8 +34,8 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     add_precision_option(parser, "auto")
     parser.add_argument(
         "--interpolation",
-        choices=["bilinear", "nearest", "bicubic", "lanczos"],
-        default="bilinear",
+        choices=INTERPOLATIONS,
+        default=INTERPOLATIONS[0],
         help="of the resize (default: bilinear; Keras' load_img uses nearest)",
     )
     _add_source_options(parser)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from cache.failures import UsageFailure
 from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.preprocessing import preprocessing_named
+from engine.backbones.preprocessing import PREPROCESSINGS, preprocessing_named
+
+# `auto` is int8 where it pays on this CPU and holds on the images, else fp32.
+PRECISIONS = ("auto", "fp32", "int8", "fast")
 
 
 def add_backbone_options(
@@ -32,7 +35,7 @@ def add_backbone_options(
     parser.add_argument("--layer", metavar="NAME", help="where to cut (default: fc2 for vgg16)")
     parser.add_argument(
         "--preprocessing",
-        choices=["caffe", "tf", "torch", "none"],
+        choices=PREPROCESSINGS,
         help="default: the backbone's own; a file that does not say needs it",
     )
 
@@ -41,7 +44,7 @@ def add_precision_option(parser: argparse.ArgumentParser, default: str) -> None:
     """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds."""
     parser.add_argument(
         "--precision",
-        choices=["auto", "fp32", "int8", "fast"],
+        choices=PRECISIONS,
         default=default,
         help="auto: int8 where this CPU gains from it and its measured parity holds, else fp32; "
         "fast: fewer multiplications as well, features of another network, never taken by auto "

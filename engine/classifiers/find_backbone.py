@@ -16,7 +16,7 @@ from engine.backbones.request import BackboneRequest, backbone_request
 from engine.backbones.store import exported_model, store_folder
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
-from engine.images.resize import INTERPOLATIONS
+from engine.images.formats import INTERPOLATIONS
 from engine.precision.cached_model import MADE_FOR_A_CACHE, MODEL_NAME, cached_model
 
 

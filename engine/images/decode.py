@@ -58,7 +58,7 @@ def decode_with_remark(data: bytes, size: tuple[int, int], interpolation: str) -
     """Decode an encoded image.
 
     size: (height, width).
-    interpolation: one of `engine.images.resize.INTERPOLATIONS`.
+    interpolation: one of `engine.images.formats.INTERPOLATIONS`.
 
     May be called by several threads at once, which decode and resize without the GIL.
 

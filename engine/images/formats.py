@@ -18,6 +18,9 @@ FORMATS = (
     *("AVIF", "HEIF", "JPEG 2000", "JPEG XL", "PNM"),
 )
 
+# Of the resize; the first is the default, see `engine.images.resize`.
+INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos")
+
 # How many bytes `image_format` looks at: enough for the brands in the first box of an AVIF file.
 HEAD_BYTES = 64
 

@@ -25,15 +25,13 @@ _BY_PILLOW: Mapping[str, Image.Resampling] = MappingProxyType(
     }
 )
 
-INTERPOLATIONS = (_BILINEAR, *_BY_PILLOW)
-
 
 def resize(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
     """Return an image's pixels at another size, uint8 (height, width[, channels]), maybe read-only.
 
     image: loaded, of mode L, RGB or RGBa (colours multiplied by alpha).
     size: (height, width); the aspect is not kept.
-    interpolation: one of INTERPOLATIONS.
+    interpolation: one of `engine.images.formats.INTERPOLATIONS`.
 
     May be called by several threads at once; the work is done without the GIL. Raises MemoryError.
     """

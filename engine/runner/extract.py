@@ -11,20 +11,17 @@ from cache.failures import UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import ModelDescription, ModelFile
-from engine.backbones.request import BackboneRequest
+from engine.backbones.request import PRECISIONS, BackboneRequest
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
-from engine.images.resize import INTERPOLATIONS
+from engine.images.formats import INTERPOLATIONS
 from engine.precision.calibration_set import Images
 from engine.precision.choice import Choice, choose_precision, settled_choice
 from engine.process.execution import Execution
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
 from engine.runner.threads import Target, run_pass
-
-# What may be asked for; `auto` is int8 where it pays on this CPU and holds on the images.
-PRECISIONS = ("auto", "fp32", "int8", "fast")
 
 _log = logging.getLogger(__name__)
 

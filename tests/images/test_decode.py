@@ -17,7 +17,8 @@ from PIL import Image, ImageOps, features
 from engine.images import decode as images
 from engine.images import load
 from engine.images.decode import Rejected, decode, decode_with_remark
-from engine.images.resize import INTERPOLATIONS, resize
+from engine.images.formats import INTERPOLATIONS
+from engine.images.resize import resize
 
 SIZE = (24, 32)  # height, width
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine.images import resize as resize_module
-from engine.images.resize import INTERPOLATIONS, resize
+from engine.images.formats import INTERPOLATIONS
+from engine.images.resize import resize
 
 MODES = ("L", "RGB", "RGBa")
 SIDES = st.integers(1, 90)
