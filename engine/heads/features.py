@@ -64,6 +64,7 @@ class Features:
     conflicts: images left out because their bytes occur under several labels.
     duplicates: further samples of the same bytes and label.
     missing: images left out because the cache has lost their features.
+    on_several_sides: images that the sources' own split puts on several sides.
     """
 
     space: Space
@@ -78,6 +79,7 @@ class Features:
     conflicts: tuple[Conflict, ...] = ()
     duplicates: int = 0
     missing: int = 0
+    on_several_sides: int = 0
 
     def __len__(self) -> int:
         """Return N."""

@@ -119,6 +119,8 @@ def fit(
     if options.group_duplicates:
         groups = groups_of(near_pairs(labelled.X), len(labelled))
     parts = split(labelled.y, options, own=labelled.own_sides, groups=groups)
+    for remark in parts.remarks:
+        _log.info(remark)
     warnings = _absences(features, labelled, parts)
     for warning in warnings:
         _log.warning(warning)
@@ -180,6 +182,11 @@ def _absences(features: Features, labelled: Features, parts: Split) -> list[str]
         for count, reason in left_out
         if count
     ]
+    if parts.name == "own" and (several := features.on_several_sides):
+        warnings.append(
+            f"{several} image{'s' * (several > 1)} of the same bytes on several sides of the "
+            "source's split: each counts on the first alone, train before test"
+        )
     for side in SIDES[1:]:
         chosen = parts.side(side)
         there = np.bincount(labelled.y[chosen], minlength=len(features.classes))

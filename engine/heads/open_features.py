@@ -44,6 +44,7 @@ class _Images:
     unlabelled: dict[bytes, str] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     own_sides: dict[bytes, int] = field(default_factory=dict)
+    on_several_sides: set[bytes] = field(default_factory=set)
     duplicates: int = 0
 
     def add(self, dataset: str, row: Row) -> None:
@@ -53,7 +54,10 @@ class _Images:
             return
         if row.split is not None:
             side = SIDES.index(row.split)
-            self.own_sides[row.digest] = min(side, self.own_sides.get(row.digest, side))
+            earlier_side = self.own_sides.setdefault(row.digest, side)
+            if earlier_side != side:
+                self.on_several_sides.add(row.digest)
+                self.own_sides[row.digest] = min(side, earlier_side)
         if row.label is None:
             earlier = self.unlabelled.get(row.digest, row.path)
             self.unlabelled[row.digest] = min(row.path, earlier)
@@ -102,4 +106,5 @@ class _Images:
             conflicts=conflicts,
             duplicates=self.duplicates,
             missing=int((~held).sum()),
+            on_several_sides=len(self.on_several_sides),
         )

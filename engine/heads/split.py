@@ -11,6 +11,9 @@ SIDES = ("train", "validation", "test")
 
 DEFAULT_PERCENTAGES = (70, 15, 15)
 
+# Per cent of the training images of a source's own split that has no validation.
+_VALIDATION = 15
+
 
 @dataclass(frozen=True)
 class SplitOptions:
@@ -36,12 +39,14 @@ class Split:
     train: what the head is fitted to. validation: what its strength is chosen by; may be empty.
     test: what it is judged by, seen by neither.
     name: in a word, as options give it: `70/15/15`, or `own`.
+    remarks: what stands for what the source's own split lacks, a line each.
     """
 
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
     name: str = "/".join(map(str, DEFAULT_PERCENTAGES))
+    remarks: tuple[str, ...] = ()
 
     def side(self, name: str) -> np.ndarray:
         """Return the indices of one of SIDES."""
@@ -72,8 +77,10 @@ def split(
     has_own = own is not None and bool((own >= 0).any())
     if options.own and not has_own:
         raise Failure("the source has no split of its own; give percentages, as in 70/15/15")
-    if own is not None and has_own and options.percentages is None:
-        return _own_split(labels, own)
+    # What has one side alone (`train` beside unlabelled images) is not divided yet.
+    divided = own is not None and (options.own or len(np.unique(own[own >= 0])) > 1)
+    if own is not None and divided and options.percentages is None:
+        return _own_split(labels, own, options.seed)
     return _by_percentages(labels, options, groups)
 
 
@@ -96,17 +103,28 @@ def folds(
     return allocate(labels, even_table(counts, count), rng, groups)
 
 
-def _own_split(labels: np.ndarray, own: np.ndarray) -> Split:
+def _own_split(labels: np.ndarray, own: np.ndarray, seed: int) -> Split:
+    """Return the source's split, where it has images to train on and to judge by."""
     train, validation, test = (np.flatnonzero(own == side) for side in range(len(SIDES)))
-    if not len(test):  # as with ImageNet, whose validation images are what heads are judged by
+    remarks = []
+    if not len(test) and len(validation):  # as with ImageNet's download
         validation, test = test, validation
+        remarks.append("the source has no test images: its validation images are the test")
     if not len(train) or not len(test):
         raise Failure(
             f"the source's split has {len(train)} images to train on and {len(test)} to judge by; "
             "give percentages, as in 70/15/15"
         )
+    if not len(validation):
+        table = table_of_shares(np.bincount(labels[train]), (100 - _VALIDATION, _VALIDATION))
+        side_of = allocate(labels[train], table, np.random.default_rng(seed), None)
+        train, validation = train[side_of == 0], train[side_of == 1]
+        remarks.append(
+            f"the source has no validation images: {len(validation)} of its {len(side_of)} "
+            f"training images are ({_VALIDATION} %)"
+        )
     _check_taught(labels, train)
-    return Split(train, validation, test, "own")
+    return Split(train, validation, test, "own", tuple(remarks))
 
 
 def _by_percentages(labels: np.ndarray, options: SplitOptions, groups: np.ndarray | None) -> Split:

@@ -56,7 +56,7 @@ def open_source(location: str | Path, options: SourceOptions = BY_ITSELF) -> Sou
     except FileNotFoundError as error:
         raise Failure(f"there is no {shown}; {_KINDS}") from error
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in the name, ~ without a user
-        reason = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise Failure(f"{shown} cannot be read: {reason}; {_KINDS}") from error
     if not source.samples:
         source.close()

@@ -98,7 +98,7 @@ class ParquetSource(Source):
     ) -> None:
         """opened: the table, and its stat where that can be trusted. column: of the bytes."""
         file, self._stat = opened
-        self._file, self._column = file, column
+        self.location, self._file, self._column = path, file, column
         self._groups = [file.metadata.row_group(n) for n in range(file.num_row_groups)]
         schema = file.schema_arrow
         others = [name for name in schema.names if name != column.split(".")[0]]
@@ -126,15 +126,19 @@ class ParquetSource(Source):
 
     def _paths(self) -> Iterator[str]:
         """Yield the path beside each image's bytes; nothing where there is none."""
+        from pyarrow import ArrowException
+
         struct, _, inner = self._column.partition(".")
-        if inner and any(
-            field.name == "path" for field in self._file.schema_arrow.field(struct).type
-        ):
+        kind = self._file.schema_arrow.field(struct).type
+        if not inner or all(field.name != "path" for field in kind):
+            yield from [""] * self._file.metadata.num_rows
+            return
+        try:
             for batch in self._file.iter_batches(1024, columns=[f"{struct}.path"]):
                 for value in batch.column(0).to_pylist():
                     yield str((value or {}).get("path") or "").replace("\\", "/")
-        else:
-            yield from [""] * self._file.metadata.num_rows
+        except (ArrowException, OSError, ValueError) as error:
+            raise damaged_table(self.location, error) from error
 
     def read(self, sample: Sample) -> bytes:
         """Return the bytes of a row's image, see Source."""

@@ -390,7 +390,7 @@ def test_the_split_of_the_source_is_taken(tmp_path, capsys):
     writer.append(rows)
     writer.finish()
     result = run_json(capsys, "--cache", tmp_path, "--no-report")
-    assert result["split"] == {"train": 134, "validation": 0, "test": 66}
+    assert result["split"] == {"train": 114, "validation": 20, "test": 66}
     assert "_own_" in result["out"]
     other = run_json(capsys, "--cache", tmp_path, "--no-report", "--split", "70/15/15")
     assert other["split"]["validation"] == 30

@@ -1,5 +1,7 @@
 """The labelled images of a cache's datasets with their features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cache_samples import DESCRIPTION, vectors
@@ -176,3 +178,24 @@ def test_a_head_is_fitted_from_features_alone(tmp_path):
     assert fit.test.accuracy > 0.8
     assert fit.head.classes == ("cat", "dog")
     assert len(fit.test.labels) == 18
+
+
+def test_an_image_on_several_sides_of_the_source_counts_on_the_first(tmp_path):
+    sides = ["train", "test", "validation", None]
+    rows = [replace(row(n, "ab"[n % 2]), split=sides[n % 4]) for n in range(8)]
+    rows += [replace(row(0, "a", "again.jpg"), split="test")]
+    rows += [replace(row(1, "b", "again 1.jpg"), split="validation")]
+    rows += [replace(row(4, "a", "again 4.jpg"), split="train")]
+    features = load(space_with(tmp_path, rows))
+    assert features.on_several_sides == 2
+    by_path = dict(zip(features.paths, features.own_sides.tolist(), strict=True))
+    assert by_path == {
+        "0.jpg": 0,
+        "1.jpg": 1,
+        "2.jpg": 1,
+        "3.jpg": -1,
+        "4.jpg": 0,
+        "5.jpg": 2,
+        "6.jpg": 1,
+        "7.jpg": -1,
+    }

@@ -97,8 +97,30 @@ def test_the_split_of_the_source_is_taken_where_there_is_one():
 
 def test_a_source_without_test_images_is_judged_by_its_validation_images():
     labels = np.repeat([0, 1], 50)
-    parts = split(labels, own=np.tile([0, 0, 0, 0, 1], 20))
-    assert sizes(parts) == (80, 0, 20)
+    own = np.tile([0, 0, 0, 0, 1], 20)
+    parts = split(labels, own=own)
+    np.testing.assert_array_equal(parts.test, np.flatnonzero(own == 1))
+    assert sizes(parts) == (68, 12, 20)  # 15 % of those to train on, class by class
+    assert np.bincount(labels[parts.validation]).tolist() == [6, 6]
+    assert "validation images are the test" in parts.remarks[0]
+    assert "12 of its 80 training images are" in parts.remarks[1]
+
+
+def test_a_source_without_validation_images_lends_some_to_train_on():
+    labels = np.repeat([0, 1], 50)
+    own = np.tile([0, 0, 0, 0, 2], 20)
+    parts = split(labels, own=own)
+    np.testing.assert_array_equal(parts.test, np.flatnonzero(own == 2))
+    assert sizes(parts) == (68, 12, 20)
+    assert len(parts.remarks) == 1
+    np.testing.assert_array_equal(split(labels, own=own).validation, parts.validation)
+    assert (split(labels, SplitOptions(seed=1), own=own).validation != parts.validation).any()
+
+
+def test_a_source_of_one_side_is_divided_as_if_it_had_none():
+    labels = np.repeat([0, 1], 50)
+    parts = split(labels, own=np.where(np.arange(100) % 10, 0, -1))
+    assert parts.name == "70/15/15"
 
 
 def test_a_split_of_the_source_that_is_not_there_is_refused():
@@ -106,7 +128,7 @@ def test_a_split_of_the_source_that_is_not_there_is_refused():
     with pytest.raises(Failure, match="no split of its own; give percentages"):
         split(labels, SplitOptions(own=True), own=np.full(100, -1))
     with pytest.raises(Failure, match="100 images to train on and 0 to judge by"):
-        split(labels, own=np.zeros(100, int))
+        split(labels, SplitOptions(own=True), own=np.zeros(100, int))
 
 
 @settings(deadline=None)
