@@ -8,7 +8,7 @@ import pytest
 from source_samples import FILES, IMAGES, JPEG, failure, write_folder
 
 from engine.images.decode import Rejected, decode
-from engine.sources.open import open_source
+from engine.sources.open import inputs, open_source
 
 
 def write_zip(path):
@@ -78,3 +78,17 @@ def test_the_photographs(shared_data):
                 decode(source.read(by_path[path]), (224, 224), "bilinear")
         pixels = decode(source.read(by_path["PetImages/Dog/1.jpg"]), (224, 224), "bilinear")
         assert pixels.shape == (224, 224, 3)
+
+
+def test_who_classifies_is_asked_nothing_about_labels(tmp_path):
+    """Folders that may be classes or splits, and a table without labels."""
+    for name in ("bus", "train/old", "train/new"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "1.jpg").write_bytes(JPEG)
+    (tmp_path / "all.csv").write_text("path,a,b\npets/bus/1.jpg,0.5,x\n")
+    given = [str(tmp_path / "pets"), str(tmp_path / "all.csv")]
+    entries = [(entry.prefix, [s.path for s in entry.source.samples]) for entry in inputs(given)]
+    assert entries == [
+        (f"{tmp_path}/pets/", ["bus/1.jpg", "train/new/1.jpg", "train/old/1.jpg"]),
+        (f"{tmp_path}/", ["pets/bus/1.jpg"]),
+    ]
