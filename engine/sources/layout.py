@@ -147,7 +147,8 @@ def _warnings(samples: Sequence[Sample], classes: set[str]) -> list[str]:
         return ["no image has a label" + (f"; {hint}" if hint else "")]
     warnings = suspicions(classes)
     if len(classes) == 1:
-        warnings.append(f"all images with a label are of one class: {next(iter(classes))}")
+        (label,) = classes
+        warnings.append(f"all images with a label are of one class: {printable(label, 40)}")
     if len(classes) > max(20, labelled // 2):
         warnings.append(f"{len(classes)} classes for {labelled} images: are these labels?")
     return warnings

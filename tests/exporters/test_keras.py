@@ -29,6 +29,8 @@ from engine.exporters.weights import load_weights, random_weights, weights_diges
 from engine.graphs.files import metadata_of
 from engine.graphs.model_file import data_file
 
+pytestmark = pytest.mark.slow  # TensorFlow in each of them
+
 MOBILENET_WEIGHTS = "mobilenet_v2_1.00_224_imagenet_notop.weights.h5"
 SQUEEZENET = "squeezenet_v1_1_imagenet_notop.keras"
 
@@ -84,7 +86,6 @@ def vgg16(keras):
     return pixels, dict(zip(cuts, map(np.asarray, outputs), strict=True)), digest
 
 
-@pytest.mark.slow
 def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
     pixels, outputs, digest = vgg16
     request = backbone_request("vgg16", "random:0", None, None)
@@ -105,7 +106,6 @@ def test_vgg16_at_fc2_is_keras_own(vgg16, tmp_path):
     data_file(model.path).unlink()
 
 
-@pytest.mark.slow
 def test_vgg16_at_block5_pool_is_keras_own_flattened(vgg16, tmp_path):
     pixels, outputs, _ = vgg16
     assert outputs["block5_pool"].shape == (4, 7, 7, 512)
@@ -143,7 +143,6 @@ def save_legacy(model, path):
 
 
 @pytest.mark.parametrize("kind", [".keras", ".weights.h5", ".h5"])
-@pytest.mark.slow
 def test_weights_of_each_kind_of_file_are_the_same(mobilenet, tmp_path, kind):
     path = tmp_path / f"w{kind}"
     if kind == ".keras":
@@ -159,7 +158,6 @@ def test_weights_of_each_kind_of_file_are_the_same(mobilenet, tmp_path, kind):
             np.testing.assert_array_equal(array, other)
 
 
-@pytest.mark.slow
 def test_mobilenet_v2_is_keras_own(mobilenet, tmp_path):
     path = tmp_path / "w.weights.h5"
     mobilenet.save_weights(path)
@@ -238,7 +236,6 @@ def test_a_keras_file_is_keras_own(small, tmp_path):
     assert description.parameters == network.count_params()
 
 
-@pytest.mark.slow
 def test_a_keras_file_is_cut_at_a_layer(keras, small, tmp_path):
     path, network = small
     request = backbone_request(str(path), "imagenet", "first", "tf")
@@ -307,7 +304,6 @@ def test_a_damaged_keras_file_is_one_line(small, tmp_path, damage):
         load_keras_file(path, None)
 
 
-@pytest.mark.slow
 def test_code_in_a_keras_file_is_refused_and_not_run(keras, tmp_path):
     witness = tmp_path / "witness"
     image = keras.layers.Input((8, 8, 3))
@@ -338,7 +334,6 @@ def test_a_keras_file_of_several_outputs_must_be_cut(keras, tmp_path):
     assert load_keras_file(tmp_path / "x.keras", "b").output_layer == "b"
 
 
-@pytest.mark.slow
 def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_path, capfd):
     def unreachable(*_, **__):
         raise Exception("URL fetch failure on https://example.org/w.h5: None -- unreachable\nmore")
@@ -355,7 +350,6 @@ def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_p
 
 
 @pytest.mark.usefixtures("keras")
-@pytest.mark.slow
 def test_a_notop_file_of_vgg16_says_what_it_can_give(tmp_path, capsys):
     layers = build_architecture(ARCHITECTURES["vgg16"], "block5_pool", download=False).layers
     path = write_legacy(tmp_path / "notop.h5", layers, random_weights(layers, 0))

@@ -50,6 +50,7 @@ def scalar(kind):
     return lambda name: helper.make_tensor_value_info(name, kind, [])
 
 
+@pytest.mark.slow
 def test_an_endless_loop_ends_with_one_line(tmp_path):
     number, truth = scalar(TensorProto.INT64), scalar(TensorProto.BOOL)
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ("v", "v_out")]
@@ -73,6 +74,7 @@ def test_an_endless_loop_ends_with_one_line(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process' memory")
+@pytest.mark.slow
 def test_a_folded_constant_of_gigabytes_is_not_made(tmp_path):
     nodes = [
         helper.make_node("Expand", ["one", "big"], ["expanded"]),
