@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.words import counted
 from engine.backbones.request import add_backbone_options
+from engine.images.formats import VIEWS
 
 
 def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentParser:
@@ -22,17 +23,35 @@ def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentPar
     parser.add_argument(
         "images", metavar="IMAGE", nargs="+", help="files, folders or archives (zip, tar)"
     )
+    parser.add_argument("--head", metavar="DIR", help="what fit_head wrote: its folder or head.npz")
     parser.add_argument(
-        "--head", required=True, metavar="DIR", help="what fit_head wrote: its folder or head.npz"
+        "--cache",
+        metavar="DIR",
+        help="take its newest head; with --head: look for the backbone here too (default: the "
+        "head's own cache)",
     )
     parser.add_argument(
-        "--csv", action="store_true", help="print a table: path,label,probability,error"
+        "--csv",
+        action="store_true",
+        help="print a table: path,label,probability,error and a column for each class",
+    )
+    parser.add_argument(
+        "--views",
+        type=int,
+        choices=VIEWS,
+        default=1,
+        help="average over the image and its mirror image (2), and four crops as well (6); each "
+        "view is a pass of the backbone (default: 1)",
+    )
+    parser.add_argument(
+        "--unsure",
+        type=_probability,
+        default=0.0,
+        metavar="P",
+        help="say unsure where no class has this probability",
     )
     own = "the head's, where it was exported before"
     add_backbone_options(parser, backbone=own, weights=own)
-    parser.add_argument(
-        "--cache", metavar="DIR", help="look for the backbone here too (default: the head's cache)"
-    )
     parser.add_argument("--batch-size", type=_count, metavar="N", help="images run together")
     parser.add_argument("--threads", type=_count, metavar="N", help="default: one for each core")
     return parser
@@ -50,23 +69,37 @@ def _count(text: str) -> int:
     return value
 
 
+def _probability(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a probability, 0 to 1")
+    return value
+
+
 def _predict(arguments: argparse.Namespace, console: Console) -> int:
     import shutil
     import time
 
     from cache.failures import Interrupted, UsageFailure
     from engine.classifiers.find_backbone import named_backbone
-    from engine.classifiers.load import open_classifier
-    from engine.classifiers.output import Outcome, csv_lines, json_lines, text_lines
+    from engine.classifiers.load import newest_head, open_classifier
+    from engine.classifiers.output import Answers, Outcome, csv_lines, json_lines, text_lines
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
 
     if arguments.csv and arguments.json:
         raise UsageFailure("--csv and --json are two forms of the result; choose one")
-    started, outcome = time.perf_counter(), Outcome()
-    classifier = open_classifier(arguments.head, arguments.cache, named_backbone(arguments))
-    classes = classifier.head.classes
+    if arguments.head is None and arguments.cache is None:
+        raise UsageFailure("give --head DIR, or --cache DIR for the newest head of a cache")
+    started, head = time.perf_counter(), arguments.head
+    if head is None:
+        head = newest_head(arguments.cache)
+        console.say(f"head {head}")
+    named = named_backbone(arguments)
+    classifier = open_classifier(head, arguments.cache, named, views=arguments.views)
+    answers = Answers(classifier.head.classes, arguments.unsure)
+    outcome = Outcome(answers)
     terminal = sys.stdout.isatty()
     # Where the lines themselves appear on the terminal, a bar would be drawn across them.
     with (
@@ -76,16 +109,19 @@ def _predict(arguments: argparse.Namespace, console: Console) -> int:
         execution = Execution(arguments.batch_size, arguments.threads, progress, stop)
         groups = outcome.counted(classifier.classify(arguments.images, execution))
         if arguments.json:
-            _write(json_lines(groups, classes), "utf-8")
+            _write(json_lines(groups, answers), "utf-8")
         elif arguments.csv:
-            _write(csv_lines(groups, classes), "utf-8")
+            _write(csv_lines(groups, answers), "utf-8")
         else:
             columns = shutil.get_terminal_size().columns if terminal else None
-            _write(text_lines(groups, classes, columns), sys.stdout.encoding or "utf-8")
+            _write(text_lines(groups, answers, columns), sys.stdout.encoding or "utf-8")
         if stop.is_set():
             raise Interrupted(f"stopped after {outcome.predicted + outcome.failed} images")
     seconds = time.perf_counter() - started
     classified = f"{counted(outcome.predicted, 'image')} classified, {outcome.failed} failed"
+    if arguments.unsure:
+        share = outcome.unsure / max(1, outcome.predicted)
+        classified += f", {outcome.unsure} unsure ({share:.1%})"
     console.say(f"{classified}; {seconds:.1f} s")
     return 1 if outcome.failed else 0
 

@@ -53,7 +53,7 @@ def _table(parser: argparse.ArgumentParser) -> Iterator[str]:
 def _rows(action: argparse.Action) -> Iterator[str]:
     if isinstance(action, argparse._SubParsersAction) or _COMMON & set(action.option_strings):
         return
-    value = "" if action.nargs == 0 else action.metavar or "|".join(action.choices or [])
+    value = "" if action.nargs == 0 else action.metavar or "|".join(map(str, action.choices or []))
     name = " ".join(filter(None, [*action.option_strings[-1:], str(value)]))
     name += "..." if action.nargs == "+" else ""
     required = " (required)" if action.required and action.option_strings else ""

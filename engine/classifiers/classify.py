@@ -43,10 +43,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A backbone with a head that was trained on its features."""
+    """A backbone with a head that was trained on its features.
+
+    views: over how many views of an image its probabilities are averaged, one of
+        `engine.images.formats.VIEWS`.
+    """
 
     backbone: Backbone
     head: Head
+    views: int = 1
 
     def classify(self, names: Sequence[str], execution: Execution = Execution()) -> Iterator[Group]:
         """Yield the predictions for files, folders and archives, in order.
@@ -75,7 +80,8 @@ class Classifier:
         threads = execution.threads or available_cores()
         batch_size = execution.batch_size or BATCH_SIZE
         interpolation = self.head.description["interpolation"]
-        loader = Loader(source, none_cached, (model.height, model.width), interpolation)
+        size = model.height, model.width
+        loader = Loader(source, none_cached, size, interpolation, views=self.views)
         stop = execution.stop or threading.Event()
         under_way: deque[tuple[list[_Named], Future[np.ndarray] | None]] = deque()
         done = 0
@@ -92,16 +98,21 @@ class Classifier:
             for batch in _batches(loaded, batch_size):
                 named = [(prefix + item.sample.path, item.reason) for item in batch]
                 pixels = [item.pixels for item in batch if item.pixels is not None]
-                future = pool.submit(self._probabilities, np.stack(pixels)) if pixels else None
+                future = pool.submit(self._probabilities, pixels) if pixels else None
                 under_way.append((named, future))
                 if len(under_way) > threads + 1:
                     yield from oldest()
             while under_way:
                 yield from oldest()
 
-    def _probabilities(self, pixels: np.ndarray) -> np.ndarray:
+    def _probabilities(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """Return float32 (N, C) for the views of N images, uint8 (views, H, W, 3) each."""
         with np.errstate(all="ignore"):  # what is no number is told of, image by image
-            return self.head.probabilities(self.backbone.features(pixels))
+            probabilities = self.head.probabilities(self.backbone.features(np.concatenate(pixels)))
+        if self.views == 1:
+            return probabilities
+        means: np.ndarray = probabilities.reshape(len(pixels), self.views, -1).mean(axis=1)
+        return means
 
 
 def _batches(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:

@@ -19,12 +19,35 @@ _PATH_CELLS, _LABEL_CELLS = 12, 40
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
+# The label where the most probable class is not probable enough.
+UNSURE = "unsure"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """How probabilities become a label.
+
+    classes: their names. unsure: the probability below which the label is UNSURE; 0 for never.
+    """
+
+    classes: Sequence[str]
+    unsure: float = 0.0
+
+    def of(self, probabilities: np.ndarray) -> tuple[str, float]:
+        """Return the label and the probability of the most probable class."""
+        code = int(probabilities.argmax())
+        probability = float(probabilities[code])
+        return (UNSURE if probability < self.unsure else self.classes[code]), probability
+
+
 @dataclass
 class Outcome:
-    """How many predictions came."""
+    """How many predictions came; those that are unsure are predicted too."""
 
+    answers: Answers
     predicted: int = 0
     failed: int = 0
+    unsure: int = 0
 
     def counted(self, groups: Iterable[Group]) -> Iterator[Group]:
         """Yield groups whose predictions are counted as they come."""
@@ -32,22 +55,24 @@ class Outcome:
             yield Group(group.paths, map(self._count, group.predictions))
 
     def _count(self, prediction: Prediction) -> Prediction:
-        if prediction.error:
+        if prediction.probabilities is None:
             self.failed += 1
         else:
             self.predicted += 1
+            self.unsure += float(prediction.probabilities.max()) < self.answers.unsure
         return prediction
 
 
 def text_lines(
-    groups: Iterable[Group], classes: Sequence[str], columns: int | None = None
+    groups: Iterable[Group], answers: Answers, columns: int | None = None
 ) -> Iterator[str]:
     """Yield aligned lines: path, label, probability. Safe for a terminal, whatever the names.
 
     columns: of the terminal, where a long path loses its middle; None to write all of it.
     """
-    names = [printable(label, _LABEL_CELLS) for label in classes]
-    label_cells = min(max(map(display_width, names)), _LABEL_CELLS)
+    names = [*answers.classes, *([UNSURE] if answers.unsure else [])]
+    widest = max(display_width(printable(label, _LABEL_CELLS)) for label in names)
+    label_cells = min(widest, _LABEL_CELLS)
     for group in groups:
         path_cells = max((display_width(printable(path, 4096)) for path in group.paths), default=0)
         if columns is not None:
@@ -58,12 +83,13 @@ def text_lines(
             if prediction.probabilities is None:
                 yield f"{path}  error: {printable(prediction.error, 400)}\n"
             else:
-                code, probability = _best(prediction.probabilities)
-                yield f"{path}  {fitted(names[code], label_cells)}  {probability:.4f}\n"
+                label, probability = answers.of(prediction.probabilities)
+                shown = fitted(printable(label, _LABEL_CELLS), label_cells)
+                yield f"{path}  {shown}  {probability:.4f}\n"
 
 
-def csv_lines(groups: Iterable[Group], classes: Sequence[str]) -> Iterator[str]:
-    """Yield a table with the columns path, label, probability and error, by RFC 4180.
+def csv_lines(groups: Iterable[Group], answers: Answers) -> Iterator[str]:
+    """Yield a table: path, label, probability and error, then a column for each class (RFC 4180).
 
     For UTF-8, behind a byte order mark, without which Excel takes it for another encoding. No
     cell begins like a formula: a path is then written as `./PATH`, which is the same file, and a
@@ -79,17 +105,19 @@ def csv_lines(groups: Iterable[Group], classes: Sequence[str]) -> Iterator[str]:
         buffer.truncate()
         return text
 
-    yield "\ufeff" + line(["path", "label", "probability", "error"])
+    columns = ["path", "label", "probability", "error", *map(_inert, answers.classes)]
+    yield "\ufeff" + line(columns)
     for prediction in _all(groups):
         path = f"./{prediction.path}" if prediction.path.startswith(_FORMULA) else prediction.path
         if prediction.probabilities is None:
-            yield line([path, "", "", _inert(prediction.error)])
+            yield line([path, "", "", _inert(prediction.error), *[""] * len(answers.classes)])
         else:
-            code, probability = _best(prediction.probabilities)
-            yield line([path, _inert(classes[code]), f"{probability:.6f}", ""])
+            label, probability = answers.of(prediction.probabilities)
+            shares = [f"{share:.6f}" for share in prediction.probabilities]
+            yield line([path, _inert(label), f"{probability:.6f}", "", *shares])
 
 
-def json_lines(groups: Iterable[Group], classes: Sequence[str]) -> Iterator[str]:
+def json_lines(groups: Iterable[Group], answers: Answers) -> Iterator[str]:
     """Yield a JSON list of objects: path, label and probabilities, or path and error.
 
     A line each, and a list also where an exception ends the predictions half-way.
@@ -102,8 +130,8 @@ def json_lines(groups: Iterable[Group], classes: Sequence[str]) -> Iterator[str]
                 record["error"] = prediction.error
             else:
                 values = [float(value) for value in prediction.probabilities]
-                record["label"] = classes[_best(prediction.probabilities)[0]]
-                record["probabilities"] = dict(zip(classes, values, strict=True))
+                record["label"] = answers.of(prediction.probabilities)[0]
+                record["probabilities"] = dict(zip(answers.classes, values, strict=True))
             yield f"{separator}{json.dumps(record, allow_nan=False)}"
             separator = ",\n"
     except (Exception, KeyboardInterrupt):
@@ -115,11 +143,6 @@ def json_lines(groups: Iterable[Group], classes: Sequence[str]) -> Iterator[str]
 def _all(groups: Iterable[Group]) -> Iterator[Prediction]:
     for group in groups:
         yield from group.predictions
-
-
-def _best(probabilities: np.ndarray) -> tuple[int, float]:
-    code = int(probabilities.argmax())
-    return code, float(probabilities[code])
 
 
 def _inert(text: str) -> str:

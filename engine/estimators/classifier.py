@@ -83,6 +83,7 @@ def load_classifier(
     cache: str | Path | None = None,
     backbone: str | None = None,
     weights: str | None = None,
+    views: int = 1,
     on_error: str = "raise",
     progress: Progress = no_progress,
 ) -> Classifier:
@@ -94,11 +95,13 @@ def load_classifier(
 
     head: the folder that `fit_head` or `Fit.save` wrote, or the file in it.
     cache: where to look for the backbone too. backbone, weights: what it is, where it is not found.
+    views: over how many views of an image its probabilities are averaged: 1, 2 (its mirror image
+        too) or 6 (four crops too).
     on_error: `raise`, or `nan` for a row of NaN where an image cannot be classified.
 
     Raises:
         Failure: there is no head or no backbone for it; the message says how to name one.
     """
     named = None if backbone is weights is None else NamedBackbone(backbone, weights)
-    opened = open_classifier(Path(head).expanduser(), cache, named)
+    opened = open_classifier(Path(head).expanduser(), cache, named, views=views)
     return Classifier(opened, on_error=on_error, progress=progress)

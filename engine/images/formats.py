@@ -21,6 +21,9 @@ FORMATS = (
 # Of the resize; the first is the default, see `engine.images.resize`.
 INTERPOLATIONS = ("bilinear", "nearest", "bicubic", "lanczos")
 
+# Over how many views a prediction is averaged: the image; its mirror image too; four crops too.
+VIEWS = (1, 2, 6)
+
 # How many bytes `image_format` looks at: enough for the brands in the first box of an AVIF file.
 HEAD_BYTES = 64
 

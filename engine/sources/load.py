@@ -12,7 +12,8 @@ import numpy as np
 
 from cache.commandline.printable import printable
 from cache.rows import Stat
-from engine.images.decode import Rejected, decode_with_remark
+from engine.images.decode import Decoded, Rejected, decode_with_remark
+from engine.images.views import decode_views
 from engine.sources.base import Sample, Source, Unreadable
 from engine.sources.file_bytes import FileBytes, read, read_with_digest
 from engine.sources.foreign import HEAD_BYTES, advice
@@ -39,7 +40,8 @@ class Loaded:
     """A sample with the digest of its bytes, and its pixels where they are wanted.
 
     digest: SHA-256 of the bytes; empty where they could not be read.
-    pixels: uint8 (height, width, 3) RGB, of the very bytes of the digest; None where the cache
+    pixels: uint8 (height, width, 3) RGB, of the very bytes of the digest, or that for each view;
+        None where the cache
         has the feature already, or where there is a `reason`.
     reason: why the sample is rejected; empty if it is not.
     read_seconds, decode_seconds: what it took.
@@ -77,6 +79,7 @@ class Loader:
     cached: tells for digests, uint8 (N, 32), whether the cache holds their features.
     size: (height, width) of the pixels.
     known: which files need not be read, see there.
+    views: how many of each image, see `engine.images.views`; None for the image itself.
     """
 
     source: Source
@@ -84,6 +87,7 @@ class Loader:
     size: tuple[int, int]
     interpolation: str
     known: Known = none_known
+    views: int | None = None
 
     def load(
         self, samples: Sequence[Sample], pool: ThreadPoolExecutor, ahead: int, stop: threading.Event
@@ -106,6 +110,11 @@ class Loader:
                 remarks.add(loaded.remark)
                 _log.warning("%s is %s", printable(loaded.sample.path), loaded.remark)
             yield loaded
+
+    def _decode_image(self, data: bytes) -> Decoded:
+        if self.views is None:
+            return decode_with_remark(data, self.size, self.interpolation)
+        return decode_views(data, self.size, self.interpolation, self.views)
 
     def _plan(self, samples: Sequence[Sample]) -> Iterator[Sample | Loaded]:
         """Yield each sample, loaded already where its file is as it was and its feature cached."""
@@ -134,7 +143,7 @@ class Loader:
         stop: threading.Event,
     ) -> Iterator[Loaded]:
         height, width = self.size
-        ahead = max(1, min(ahead, PIXEL_BYTES // (3 * height * width)))
+        ahead = max(1, min(ahead, PIXEL_BYTES // (3 * height * width * (self.views or 1))))
         most = max(1, min(_GROUP, ahead // 4))
         under_way: deque[tuple[int, Future[list[Loaded]] | Loaded]] = deque()
         group, count, budget = list[_Begun](), 0, _Budget()
@@ -200,7 +209,7 @@ class Loader:
         pixels, reason, remark = None, file.reason, ""
         if file.digest and not cached:
             try:
-                decoded = decode_with_remark(file.data, self.size, self.interpolation)
+                decoded = self._decode_image(file.data)
                 pixels, remark = decoded.pixels, decoded.remark
             except Rejected as rejected:
                 reason = advice(file.data[:HEAD_BYTES]) or rejected.reason

@@ -24,7 +24,7 @@ from trained_samples import train
 from cache.commandline.printable import printable
 from cache.store import FeatureCache, space_id
 from engine.classifiers.classify import Group, Prediction
-from engine.classifiers.output import Outcome, csv_lines, json_lines, text_lines
+from engine.classifiers.output import Answers, Outcome, csv_lines, json_lines, text_lines
 from engine.classifiers.text_columns import display_width, fitted
 from engine.heads.head import load_head
 from engine.predict import main
@@ -154,7 +154,9 @@ def test_lines_are_aligned_and_safe(trained, capsys, tmp_path):
 def test_on_a_terminal_lines_fit_its_width(columns):
     paths = [f"a/very/long/folder/{'x' * n}寿司/{n}.jpg" for n in range(1, 60, 7)]
     found = (Prediction(path, np.array([0.25, 0.75], np.float32)) for path in paths)
-    lines = "".join(text_lines([Group(paths, found)], ["cat", "a dog"], columns)).splitlines()
+    lines = "".join(
+        text_lines([Group(paths, found)], Answers(["cat", "a dog"]), columns)
+    ).splitlines()
     for line, path in zip(lines, paths, strict=True):
         assert display_width(line) <= columns
         assert line.endswith("  a dog  0.7500")
@@ -178,9 +180,10 @@ def test_csv_reads_back_and_holds_no_formula():
         Prediction('b,"c"\n.jpg', np.array([0.25, 0.75], np.float32)),
         Prediction("-x.jpg", None, "the file is empty"),
     ]
-    outcome = Outcome()
+    answers = Answers(classes)
+    outcome = Outcome(answers)
     groups = outcome.counted([Group([p.path for p in predictions], iter(predictions))])
-    out = "".join(csv_lines(groups, classes))
+    out = "".join(csv_lines(groups, answers))
     assert (outcome.predicted, outcome.failed) == (2, 1)
     assert out.startswith("\ufeffpath,label,probability,error")
     rows = list(csv.DictReader(io.StringIO(out[1:], newline=""), strict=True))
@@ -200,10 +203,12 @@ def test_any_names_come_through_json_and_csv(paths, classes):
         share = np.full(len(classes), 1 / len(classes), np.float32)
         return [Group(paths, (Prediction(path, share) for path in paths))]
 
-    result = json.loads("".join(json_lines(groups(), classes)))
+    result = json.loads("".join(json_lines(groups(), Answers(classes))))
     assert [entry["path"] for entry in result] == paths
     assert all(list(entry["probabilities"]) == classes for entry in result)
-    rows = list(csv.reader(io.StringIO("".join(csv_lines(groups(), classes))[1:], newline="")))
+    rows = list(
+        csv.reader(io.StringIO("".join(csv_lines(groups(), Answers(classes)))[1:], newline=""))
+    )
     assert len(rows) == len(paths) + 1
     assert not any(cell[:1] in {"=", "+", "-", "@", "\t", "\r"} for row in rows for cell in row)
 
@@ -288,3 +293,55 @@ def test_through_a_pipe_and_without_tensorflow(trained, new):
     assert all(line.startswith(str(new)) for line in lines)
     assert modules == "[]"
     assert "8 images classified, 0 failed" in done.stderr
+
+
+def test_the_table_has_a_column_for_each_class(trained, new, capsys):
+    _, out, _ = run(capsys, new, "--head", trained.head, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out[1:], newline="")))
+    expected = run_json(capsys, new, "--head", trained.head)
+    assert list(rows[0]) == ["path", "label", "probability", "error", "spots", "stripes"]
+    for row, answer in zip(rows, expected, strict=True):
+        assert float(row["spots"]) == pytest.approx(answer["probabilities"]["spots"], abs=1e-6)
+
+
+def test_a_cache_stands_for_its_newest_head(trained, new, capsys, tmp_path):
+    expected = run_json(capsys, new, "--head", trained.head)
+    assert run_json(capsys, new, "--cache", trained.cache) == expected
+    _, _, err = run(capsys, new, "--cache", trained.cache)
+    assert f"head {trained.head}" in err
+    code, _, err = run(capsys, new)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "give --head DIR, or --cache DIR" in err
+    FeatureCache.create(tmp_path / "empty")
+    code, _, err = run(capsys, new, "--cache", tmp_path / "empty")
+    assert (code, "has no head yet" in err) == (1, True)
+
+
+def test_what_is_not_probable_enough_is_unsure(trained, new, capsys):
+    answers = run_json(capsys, new, "--head", trained.head)
+    highest = sorted(max(answer["probabilities"].values()) for answer in answers)
+    limit = (highest[2] + highest[3]) / 2
+    unsure = run_json(capsys, new, "--head", trained.head, "--unsure", limit)
+    assert [answer["label"] for answer in unsure].count("unsure") == 3
+    assert [answer["probabilities"] for answer in unsure] == [
+        answer["probabilities"] for answer in answers
+    ]
+    _, out, err = run(capsys, new, "--head", trained.head, "--unsure", limit)
+    assert out.count("  unsure ") == 3
+    assert "8 images classified, 0 failed, 3 unsure (37.5%)" in err
+
+
+@pytest.mark.parametrize("views", [2, 6])
+def test_views_are_averaged_the_same_in_any_company(trained, new, capsys, views):
+    alone = [
+        run_json(capsys, path, "--head", trained.head, "--views", views, "--batch-size", 1)[0]
+        for path in sorted(new.glob("*/*.jpg"))
+    ]
+    together = run_json(capsys, new, "--head", trained.head, "--views", views)
+    assert together == [
+        {**answer, "path": other["path"]} for answer, other in zip(alone, together, strict=True)
+    ]
+    single = run_json(capsys, new, "--head", trained.head)
+    assert [answer["probabilities"] for answer in single] != [
+        answer["probabilities"] for answer in together
+    ]
