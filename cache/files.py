@@ -123,7 +123,8 @@ def open_regular(path: Path) -> BinaryIO:
         Damaged: it is a link, a pipe (which opening might wait for), a device or a folder.
         OSError: it is not there, or may not be read.
     """
-    if is_link(path) or not stat.S_ISREG(path.lstat().st_mode):
+    status = path.lstat()
+    if not stat.S_ISREG(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
         raise Damaged(f"{path} is not a regular file")
     return path.open("rb", buffering=0)
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
 from cache.files import Damaged
+from cache.part import open_part
 from cache.row_files import RowColumns, read_rows, rows_bytes
 from cache.rows import SPLITS, Row, Stat, stat_of
-from cache.store import FeatureCache
+from cache.store import FeatureCache, Space
 
 
 def test_what_is_appended_is_read_in_any_order(tmp_path):
@@ -93,6 +94,36 @@ def test_reading_goes_on_when_parts_are_compacted_meanwhile(tmp_path):
     index = space.index()
     compact(FeatureCache.open(tmp_path / "c"))
     assert np.array_equal(index.read(digests), features)
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_parts_that_are_compacted_while_they_are_opened_are_all_found(tmp_path, monkeypatch, at):
+    from cache import space as spaces
+    from cache.compact import compact
+
+    space = filled(tmp_path / "c")
+    digests, features = vectors(40)
+    opened = []
+
+    def beside(*arguments):
+        opened.append(arguments)
+        if len(opened) == at + 1:
+            compact(FeatureCache.open(tmp_path / "c"))
+        return open_part(*arguments)
+
+    monkeypatch.setattr(spaces, "open_part", beside)
+    index = space.index()
+    assert index.contains(digests).all()
+    assert np.array_equal(index.read(digests), features)
+
+
+def test_parts_that_a_listing_misses_are_found_by_the_next(tmp_path, monkeypatch):
+    """A new part written behind where the listing is, the old ones deleted before it gets there."""
+    space = filled(tmp_path / "c")
+    paths = space.part_paths()
+    listings = [paths[:1], paths, paths]
+    monkeypatch.setattr(Space, "part_paths", lambda _: listings.pop(0))
+    assert space.index().contains(vectors(40)[0]).all()
 
 
 def test_a_run_under_way_lies_over_the_last_finished_one(tmp_path):
