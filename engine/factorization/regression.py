@@ -90,7 +90,14 @@ def reduced_rank(moments: Moments, rank: int) -> Mix:
     return Mix(narrow, wide, shift)
 
 
-def energies(moments: Moments) -> np.ndarray:
-    """Return the share of the variance of y that the best r of its directions have, (C,)."""
-    eigenvalues = np.maximum(np.linalg.eigvalsh(moments.centred()[2])[::-1], 0)
-    return np.asarray(np.cumsum(eigenvalues) / max(eigenvalues.sum(), 1e-30))
+def energies(moments: Moments, others: Moments) -> np.ndarray:
+    """Return the share of the variance of others' y that the best r directions of y have, (C,).
+
+    others: of images that the directions are not of. A late layer answers to what few images show:
+    of its own images a few directions have nearly all, of other images they have much less.
+    """
+    _, _, yy = moments.centred()
+    directions = np.linalg.eigh(yy)[1][:, ::-1]
+    variances = np.einsum("ir,ij,jr->r", directions, others.centred()[2], directions)
+    variances = np.maximum(variances, 0)
+    return np.asarray(np.cumsum(variances) / max(variances.sum(), 1e-30))

@@ -25,6 +25,9 @@ _GAIN = 0.95
 # The share of a convolution's energy that is left while its sensitivity is measured.
 _KEPT = 0.97
 
+# Images that the sensitivity is measured on.
+_SENSED = 4
+
 # Positions of an image whose responses are looked at.
 _POSITIONS = 400
 
@@ -45,36 +48,39 @@ class Responses:
 def responses(model: onnx.ModelProto, pixels: np.ndarray) -> dict[str, Responses]:
     """Return what each convolution that can be split answers to pixels, uint8 (N, H, W, 3).
 
-    The energy of a late convolution counts for more than that of an early one: of VGG16, three
-    convolutions have a tenth of the time, and splitting them cost as much as splitting all others.
-    So the last of a convolution's directions are left out, and what that does to the features is
-    measured.
+    Its directions are those of one half of the images; what they keep is asked of the other half.
+    The energy of one convolution may matter more to the features than that of another. So the last
+    of its directions are left out of its answers to a few images, and what that does to their
+    features is measured.
     """
     known = convolutions(model.graph)
     nodes = {node.output[0]: node for node in model.graph.node}
     runner = Runner(model)
     parts = stages(model.graph, list(known))
-    (features,) = runner.run(joined(parts), {"images": pixels}).values()
+    half = max(1, len(pixels) // 2)
+    few = slice(half, half + _SENSED) if len(pixels) > half else slice(0, half)
+    (features,) = runner.run(joined(parts), {"images": pixels[few]}).values()
     tensors: dict[str, np.ndarray] = {"images": pixels}
-    found = {}
+    answers = {}
     for number, stage in enumerate(parts):
         rest = parts[number + 1 :]
         tensors |= runner.run(stage, tensors)
         name = stage.nodes[0].output[0] if len(stage.nodes) == 1 else ""
         later = {each for part in rest for each in part.inputs}
         if name in known:
-            moments = _moments(tensors[name])
-            without, lost = _without_last(tensors[name], moments)
-            changed = tensors | {name: without}
+            mine, others = (_moments(each) for each in np.split(tensors[name], [half]))
+            kept = energies(mine, others if others.count else mine)
+            rank = min(int(np.searchsorted(kept, _KEPT)) + 1, len(kept))
+            without = {name: _without_last(tensors[name][few], mine, rank)}
             last = joined(rest)
-            got = runner.run(last, {each: changed[each] for each in last.inputs})
-            (got_features,) = got.values() if last.outputs else (without,)
-            off = _cosine_lost(features, got_features)
-            read = tensors[nodes[name].input[0]].shape[1:]
-            found[name] = Responses(energies(moments), read, off / lost)
+            read = {each: without.get(each, tensors[each][few]) for each in last.inputs}
+            (changed,) = (runner.run(last, read) or without).values()
+            sensitivity = _cosine_lost(features, changed) / max(lost_energy(kept[rank - 1]), 1e-9)
+            shape = tensors[nodes[name].input[0]].shape[1:]
+            answers[name] = Responses(kept, shape, sensitivity)
         for unused in tensors.keys() - later:
             del tensors[unused]
-    return found
+    return answers
 
 
 def _moments(values: np.ndarray) -> Moments:
@@ -87,15 +93,12 @@ def _moments(values: np.ndarray) -> Moments:
     return moments
 
 
-def _without_last(values: np.ndarray, moments: Moments) -> tuple[np.ndarray, float]:
-    """Return responses without their last directions, and what that loses of their energy."""
-    kept = energies(moments)
-    rank = int(np.searchsorted(kept, _KEPT)) + 1
-    mix = reduced_rank(moments, min(rank, len(kept)))
+def _without_last(values: np.ndarray, moments: Moments, rank: int) -> np.ndarray:
+    """Return responses without their last directions, float32 (N, C, H, W)."""
+    mix = reduced_rank(moments, rank)
     matrix = (mix.wide @ mix.narrow.T).astype(np.float32)
     shift = mix.shift.astype(np.float32)[:, None, None]
-    without = np.stack([np.tensordot(matrix, one, axes=1) + shift for one in values])
-    return without.astype(np.float32), max(lost_energy(float(kept[min(rank, len(kept)) - 1])), 1e-9)
+    return np.stack([np.tensordot(matrix, one, axes=1) + shift for one in values])
 
 
 def _cosine_lost(true: np.ndarray, got: np.ndarray) -> float:

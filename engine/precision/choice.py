@@ -24,7 +24,7 @@ from engine.precision.handover import (
     ComparedFeatures,
     Quantized,
     features_file,
-    quantize_in_child,
+    make_model,
     read_features,
 )
 from engine.precision.verdict import objections_to
@@ -207,7 +207,7 @@ def make_candidate(model: ModelFile, images: Images, folder: Path, precision: st
 
     Raises:
         TooFewImages: as it says.
-        Failure, Interrupted: see `engine.precision.handover.quantize_in_child`.
+        Failure, Interrupted: see `engine.precision.handover.make_model`.
     """
     chosen = calibration_set(images, (model.description.height, model.description.width))
     if chosen is None:
@@ -219,7 +219,7 @@ def make_candidate(model: ModelFile, images: Images, folder: Path, precision: st
         len(chosen.pixels.held_out),
     )
     file = folder / MODEL_NAME
-    quantized = quantize_in_child(model.path, chosen.pixels, file, precision)
+    quantized = make_model(model.path, chosen.pixels, file, precision)
     features = read_features(features_file(file))
     return Candidate(
         file,

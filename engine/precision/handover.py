@@ -1,6 +1,6 @@
 """What the process that makes an int8 model is handed, and what it hands back.
 
-Nothing here imports onnx: a command that waits for that process does without.
+Nothing here imports onnx at once: a command that waits for that process does without.
 """
 
 import json
@@ -14,9 +14,12 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
-from engine.graphs.model_file import Digests
+from engine.graphs.model_file import Digests, data_file
 from engine.precision.parity import Parity
 from engine.process.child import run_in_child
+
+# Bytes of a model that is made int8 in this process.
+_SMALL = 2**25
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,23 @@ class Quantized:
             Parity.of_payload(payload["parity"]),
             payload.get("ranks"),
         )
+
+
+def make_model(path: Path, pixels: CalibrationPixels, out: Path, precision: str) -> Quantized:
+    """Write the int8 or fast form of an exported fp32 model to `out`.
+
+    In a process of its own, which takes its memory with it when it ends; here where a model is so
+    small that the start of a process would take longer than the making.
+
+    Raises:
+        Failure, Interrupted: see `quantize_in_child`.
+    """
+    size = sum(file.stat().st_size for file in (path, data_file(path)) if file.exists())
+    if size > _SMALL or precision == "fast":
+        return quantize_in_child(path, pixels, out, precision)
+    from engine.precision.worker import quantize_file  # imports onnx
+
+    return quantize_file(path, pixels, out, precision)
 
 
 def quantize_in_child(

@@ -55,10 +55,19 @@ def test_the_best_of_a_rank_is_worse_without_knowing_the_error():
 
 
 def test_energies_are_shares_of_the_variance():
-    found = energies(moments_of(spread(), spread()))
+    found = energies(moments_of(spread(), spread()), moments_of(spread(seed=5), spread(seed=5)))
     variances = 4.0 ** -np.arange(6)
     np.testing.assert_allclose(found, np.cumsum(variances) / variances.sum(), atol=0.05)
     assert found[-1] == pytest.approx(1)
     nothing = np.ones((60, 3))
-    assert np.isfinite(energies(moments_of(nothing, nothing))).all()
+    none = moments_of(nothing, nothing)
+    assert np.isfinite(energies(none, none)).all()
     assert np.isfinite(reduced_rank(moments_of(nothing, nothing), 2).wide).all()
+
+
+def test_directions_that_few_rows_show_keep_less_of_others():
+    """Twelve rows have eleven directions, which say nothing of the other twenty-nine."""
+    rng = np.random.default_rng(6)
+    few, others = (moments_of(rows, rows) for rows in rng.standard_normal((2, 12, 40)))
+    assert energies(few, few)[11] == pytest.approx(1)
+    assert energies(few, others)[11] < 0.6

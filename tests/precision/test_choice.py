@@ -83,7 +83,7 @@ def in_process(monkeypatch):
         calls.append(path)
         return quantize_file(path, pixels, out, precision)
 
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     return calls
 
 
@@ -126,7 +126,7 @@ def test_int8_has_a_space_of_its_own_with_its_model_and_parity(made, run, pictur
 
 @pytest.mark.parametrize("asked", ["int8", "auto"])
 def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, asked, monkeypatch):
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "make_model", forbidden)
     result = run(pictures, cache, "--precision", asked)
     assert (result["precision"], result["computed"], result["hits"]) == ("int8", 0, 24)
     assert result["precision_reason"].startswith("cosine to fp32 1.0000 mean")
@@ -134,7 +134,7 @@ def test_a_second_run_makes_no_model_and_computes_nothing(cache, run, pictures, 
 
 
 def test_a_copied_cache_is_extended_with_the_same_model(cache, made, run, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "make_model", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, cache)
     assert (result["precision"], result["computed"]) == ("int8", 6)
@@ -162,7 +162,7 @@ def test_another_backbone_does_not_take_the_model(cache, run, pictures, tmp_path
 
 
 def test_auto_stays_with_fp32_where_int8_does_not_pay(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "make_model", forbidden)
     result = run(pictures, tmp_path / "cache")
     assert result["precision"] == "fp32"
     assert result["precision_reason"] == "int8 pays from 512 images on"
@@ -180,7 +180,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(run, pictures, tmp_path, m
         return replace(quantize_file(*arguments), parity=measured)
 
     monkeypatch.setattr(engine.precision.choice, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     cache = tmp_path / "cache"
     result = run(pictures, cache)
     assert (result["precision"], result["computed"], result["hits"]) == ("fp32", 12, 12)
@@ -189,7 +189,7 @@ def test_auto_leaves_int8_by_measurement_and_says_why(run, pictures, tmp_path, m
     assert not (space.path / MODEL_NAME).exists()
     assert space.notes()["precision"]["reason"] == result["precision_reason"]
     assert space.notes()["precision"]["parity"]["cosine_mean"] == measured.cosine_mean
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "make_model", forbidden)
     again = run(pictures, cache)
     assert (again["precision"], again["computed"]) == ("fp32", 0)
     assert again["precision_reason"] == result["precision_reason"]
@@ -200,7 +200,7 @@ def test_auto_takes_int8_by_measurement(run, pictures, tmp_path, monkeypatch):
         return replace(quantize_file(*arguments), parity=GOOD)
 
     monkeypatch.setattr(engine.precision.choice, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     result = run(pictures, tmp_path / "cache")
     assert (result["precision"], result["precision_reason"]) == ("int8", GOOD.summary())
 
@@ -214,7 +214,7 @@ def test_what_was_compared_is_what_its_space_computes(run, pictures, tmp_path, m
         return replace(quantize_file(*arguments), parity=measured)
 
     monkeypatch.setattr(engine.precision.choice, "MIN_IMAGES", 16)
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     cache = tmp_path / "cache"
     result = run(pictures, cache)
     assert (result["precision"], result["computed"], result["hits"]) == (taken, 12, 12)
@@ -240,7 +240,7 @@ def test_a_compared_feature_that_is_not_finite_is_left_to_the_pass(
         features.write(features_file(out))
         return quantized
 
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     result = run(pictures, tmp_path / "cache", "--precision", "int8")
     assert (result["computed"], result["hits"]) == (13, 11)
     assert all(np.isfinite(f).all() for f in features_of(only_space(tmp_path / "cache")).values())
@@ -254,7 +254,7 @@ def test_int8_that_was_asked_for_is_taken_whatever_is_measured(
     def quantize(*arguments):
         return replace(quantize_file(*arguments), parity=bad)
 
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     own = ["--backbone", str(tiny_backbone), "--preprocessing", "caffe", "--precision", "int8"]
     assert extract.main([str(pictures), "--cache", str(tmp_path / "cache"), *own]) == 0
     said = capsys.readouterr().err
@@ -317,7 +317,7 @@ def fast(monkeypatch):
         return quantize_file(path, pixels, out, precision)
 
     monkeypatch.setattr(engine.precision.worker, "fast_form", form)
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", quantize)
+    monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     return calls
 
 
@@ -530,7 +530,7 @@ def test_a_merged_cache_goes_on_with_the_model(cache, made, run, tmp_path, monke
     capsys.readouterr()
     space = only_space(target)
     assert file_sha256(space.path / MODEL_NAME) == space.description["quantization"]["model"]
-    monkeypatch.setattr(engine.precision.choice, "quantize_in_child", forbidden)
+    monkeypatch.setattr(engine.precision.choice, "make_model", forbidden)
     more = write_pictures(tmp_path / "more", 3, seed=5)
     result = run(more, target, "--precision", "int8")
     assert (result["space"], result["computed"]) == (only_space(made).id, 6)

@@ -10,6 +10,7 @@ import pytest
 from int8_samples import pictures
 
 import engine.precision.comparison
+import engine.precision.handover
 import engine.precision.worker
 from cache.failures import Failure
 from engine.backbones.model import METADATA_KEY
@@ -22,6 +23,7 @@ from engine.precision.handover import (
     CalibrationPixels,
     Quantized,
     features_file,
+    make_model,
     quantize_in_child,
     read_features,
     read_pixels,
@@ -219,3 +221,19 @@ def test_the_childs_failure_is_its_own_line(pixels, tmp_path):
     (tmp_path / "no.onnx").write_text("no model")
     with pytest.raises(Failure, match=r"no\.onnx is not a valid ONNX file"):
         quantize_in_child(tmp_path / "no.onnx", pixels, tmp_path / "out.onnx")
+
+
+@pytest.mark.parametrize(
+    ("small", "precision", "child"),
+    [(2**25, "int8", False), (0, "int8", True), (2**25, "fast", True)],
+)
+def test_a_small_model_is_made_here_and_a_large_one_in_a_process_of_its_own(
+    fp32, pixels, tmp_path, monkeypatch, small, precision, child
+):
+    calls = []
+    monkeypatch.setattr(engine.precision.handover, "_SMALL", small)
+    monkeypatch.setattr(engine.precision.handover, "quantize_in_child", lambda *a: calls.append(a))
+    made = make_model(fp32.path, pixels, tmp_path / "int8.onnx", precision)
+    assert bool(calls) == child
+    assert (made is None) == child
+    assert (tmp_path / "int8.onnx").exists() != child
