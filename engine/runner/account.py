@@ -87,7 +87,11 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
         f"{first.model.precision}) in {printable(cache)}; {seconds:.1f} s{rate}"
     )
     lines = [counts, space]
-    if done > rejected:
+    if done > rejected and not any(extraction.survey.classes for extraction in extractions):
+        lines.append(
+            "without labels there is no head to train: folders or a table's column give them"
+        )
+    elif done > rejected:
         fit = command_line(prog, "engine.fit_head", "fit", ["--cache", cache])
         lines.append(f"next: {fit}")
     else:

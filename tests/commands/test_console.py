@@ -133,13 +133,16 @@ def test_the_next_command_can_be_typed_as_it_stands(capsys, tmp_path, tiny_backb
     out = capsys.readouterr().out
     assert "2 images: 2 computed, 0 already in the cache, 0 duplicates, 0 rejected\n" in out
     assert out.endswith("\nnext: onceover fit --cache 'my cache'\n")
+    assert main(["extract", "my pets/spots", "--cache", "no labels", *backbone]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("1 image: 1 computed, ")
+    assert "next: " not in out
     labelled_cache(tmp_path / "your cache", {"cat": 9, "dog": 9})
     assert main(["fit", "--cache", "your cache", "--out", "a head"]) == 0
     assert capsys.readouterr().out.endswith("\nnext: onceover predict IMAGE --head 'a head'\n")
     again = subprocess.run(
-        [sys.executable, "-m", "engine.extract", "my pets/spots", "--cache", "c", *backbone],
+        [sys.executable, "-m", "engine.extract", "my pets", "--cache", "c", *backbone],
         capture_output=True,
         encoding="utf-8",
     )
-    assert "\n1 image: 1 computed, " in f"\n{again.stdout}"
     assert again.stdout.endswith("\nnext: python -m engine.fit_head --cache c\n")
