@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.backbones.preprocessing import NETWORK_INPUT, preprocessing_named
-from engine.exporters.graph import preprocessing_nodes
+from engine.exporters.pixels import preprocessing_nodes
 from engine.quantization.network import Quantizer
 from engine.quantization.plan import WEIGHTED, Plan
 from engine.quantization.rounding import QuantizedWeights

@@ -14,11 +14,13 @@ class Cut:
     features: floats per image there, spatial maps flattened in (height, width, channel) order.
     parameters: frozen parameters up to there, asserted at export.
     keras_layer: the layer's name in Keras; None for the network's own output.
+    any_size: whether images may have another size than the network's.
     """
 
     features: int
     parameters: int
     keras_layer: str | None
+    any_size: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ _TABLE = (
     Architecture(
         "vgg16", "VGG16", True, "caffe", (224, 224),
         {
-            "fc2": Cut(4096, 134_260_544, "fc2"),
-            "fc1": Cut(4096, 117_479_232, "fc1"),
+            "fc2": Cut(4096, 134_260_544, "fc2", False),
+            "fc1": Cut(4096, 117_479_232, "fc1", False),
             "block5_pool": Cut(25_088, 14_714_688, "block5_pool"),
         },
     ),

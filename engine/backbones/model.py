@@ -26,6 +26,7 @@ class ModelDescription:
     layer: where it is cut.
     preprocessing: see `engine.backbones.preprocessing`; it is inside the graph.
     height, width: of the pixels it takes, uint8 (N, height, width, 3) RGB.
+    pool: how the map at that layer became a vector, see `engine.backbones.request.POOLS`.
     features: floats per image that it gives, float32 (N, features).
     precision: `fp32`, `int8` or `fast`.
     parameters: how many frozen ones.
@@ -48,6 +49,7 @@ class ModelDescription:
     provenance: Mapping[str, str]
     quantization: Mapping[str, Any] | None = None
     factorization: Mapping[str, Any] | None = None
+    pool: str = "none"
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def feature_space(
     for name in ("quantization", "factorization"):
         if identity[name] is None:
             del identity[name]
+    if model.pool == "none":  # as in spaces that are older than pooling
+        del identity["pool"]
     return {**identity, "interpolation": interpolation, "decode": decode_rule}
 
 

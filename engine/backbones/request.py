@@ -1,15 +1,23 @@
 """What a user asks for: the options that choose a backbone, and the request that they make."""
 
 import argparse
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache.failures import UsageFailure
-from engine.backbones.architectures import ARCHITECTURES
-from engine.backbones.preprocessing import PREPROCESSINGS, preprocessing_named
+from engine.backbones.architectures import ARCHITECTURES, Architecture
+from engine.backbones.preprocessing import PREPROCESSINGS, canonical_preprocessing
+
+_log = logging.getLogger(__name__)
 
 # `auto` is int8 where it pays on this CPU and holds on the images, else fp32.
 PRECISIONS = ("auto", "fp32", "int8", "fast")
+# How a map (or tokens) becomes a vector: flattened, or by its average or maximum over positions.
+POOLS = ("none", "avg", "max")
+
+# Pixels a side of the images that a backbone takes.
+MAX_SIDE = 4096
 
 
 def add_backbone_options(
@@ -34,9 +42,21 @@ def add_backbone_options(
     )
     parser.add_argument("--layer", metavar="NAME", help="where to cut (default: fc2 for vgg16)")
     parser.add_argument(
+        "--pool",
+        choices=POOLS,
+        help="average or maximum over the positions of a map, or over tokens (default: none)",
+    )
+    parser.add_argument(
+        "--size",
+        metavar="N|HxW",
+        help="of the pictures, for a network that takes any (default: the network's own)",
+    )
+    parser.add_argument(
         "--preprocessing",
-        choices=PREPROCESSINGS,
-        help="default: the backbone's own; a file that does not say needs it",
+        metavar="NAME|NUMBERS",
+        help=f"{', '.join(PREPROCESSINGS)}, or means and deviations on 0..255, as "
+        "123.7,116.8,103.9/58.4,57.1,57.4, with bgr: before them for that order (default: the "
+        "backbone's own; a file that does not say needs it)",
     )
 
 
@@ -53,6 +73,20 @@ def add_precision_option(parser: argparse.ArgumentParser, default: str) -> None:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """The size of images, and how a map becomes a vector.
+
+    pool: one of POOLS. size: (height, width); None for the network's own.
+    """
+
+    pool: str = "none"
+    size: tuple[int, int] | None = None
+
+
+ITS_OWN = Geometry()
+
+
+@dataclass(frozen=True)
 class BackboneRequest:
     """A backbone as a user asks for it: the options of that name, checked and completed.
 
@@ -65,6 +99,7 @@ class BackboneRequest:
     weights: str
     layer: str | None
     preprocessing: str | None
+    geometry: Geometry = ITS_OWN
 
     @property
     def is_file(self) -> bool:
@@ -83,6 +118,9 @@ class BackboneRequest:
         options += [] if self.is_file else ["--weights", self.weights]
         options += ["--layer", self.layer] if self.layer else []
         options += ["--preprocessing", self.preprocessing] if self.preprocessing else []
+        options += ["--pool", self.geometry.pool] if self.geometry.pool != "none" else []
+        if self.geometry.size is not None:
+            options += ["--size", "x".join(map(str, self.geometry.size))]
         return options
 
 
@@ -93,31 +131,79 @@ def request_from(arguments: argparse.Namespace) -> BackboneRequest:
         arguments.weights or "imagenet",
         arguments.layer,
         arguments.preprocessing,
+        geometry_from(arguments),
     )
 
 
+def geometry_from(arguments: argparse.Namespace) -> Geometry:
+    """Return what `--pool` and `--size` say. UsageFailure for a size that is none."""
+    if arguments.size is None:
+        return Geometry(arguments.pool or "none")
+    sides = arguments.size.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(s.isdecimal() and 0 < int(s) <= MAX_SIDE for s in sides):
+        raise UsageFailure(
+            f"--size {arguments.size}: give pixels a side, as 224 or 240x320, up to {MAX_SIDE}"
+        )
+    return Geometry(arguments.pool or "none", (int(sides[0]), int(sides[-1])))
+
+
 def backbone_request(
-    backbone: str, weights: str, layer: str | None, preprocessing: str | None
+    backbone: str,
+    weights: str,
+    layer: str | None,
+    preprocessing: str | None,
+    geometry: Geometry = ITS_OWN,
 ) -> BackboneRequest:
     """Check and complete a request. UsageFailure if its parts do not fit together."""
+    if geometry.pool not in POOLS:
+        raise UsageFailure(f"no pooling {geometry.pool!r}; choose from: {', '.join(POOLS)}")
     if preprocessing is not None:
-        preprocessing_named(preprocessing)
+        preprocessing = canonical_preprocessing(preprocessing)
     if backbone in ARCHITECTURES:
         architecture = ARCHITECTURES[backbone]
-        layer, _ = architecture.cut(layer)
         if weights.startswith("random:") and not weights[len("random:") :].isdecimal():
             raise UsageFailure(f"--weights {weights}: the seed is a number, as in random:0")
         if weights != "imagenet" and not weights.startswith("random:"):
             weights = _existing(weights, "--weights", "imagenet, random:SEED or a file")
+            if layer is None and _lacks_top(architecture, Path(weights)):
+                layer, geometry = _without_top(architecture, geometry)
+        layer, _ = architecture.cut(layer)
+        if geometry.size is not None and not architecture.cuts[layer].any_size:
+            raise UsageFailure(
+                f"{backbone} to {layer} takes images of one size; "
+                "leave the size out, or cut earlier"
+            )
         return BackboneRequest(
-            backbone, weights, layer, preprocessing or architecture.preprocessing
+            backbone, weights, layer, preprocessing or architecture.preprocessing, geometry
         )
     known = f"{', '.join(ARCHITECTURES)}, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
         raise UsageFailure(f"--backbone {backbone}: {_advice(backbone) or f'choose from {known}'}")
     if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
         raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
-    return BackboneRequest(_existing(backbone, "--backbone", known), "own", layer, preprocessing)
+    return BackboneRequest(
+        _existing(backbone, "--backbone", known), "own", layer, preprocessing, geometry
+    )
+
+
+def _lacks_top(architecture: Architecture, weights: Path) -> bool:
+    """Tell whether a file is too small for the fully connected layers, as a `notop` file is."""
+    _, cut = architecture.cut(None)
+    return architecture.with_top and weights.stat().st_size < 4 * cut.parameters // 2
+
+
+def _without_top(architecture: Architecture, geometry: Geometry) -> tuple[str, Geometry]:
+    """Return the last cut before the fully connected layers, and a pooling of its map."""
+    layer = list(architecture.cuts)[-1]
+    if geometry.pool == "none":
+        geometry = replace(geometry, pool="avg")
+    _log.info(
+        "the weights end before the fully connected layers: %s to %s, pooled by %s, is taken",
+        architecture.name,
+        layer,
+        geometry.pool,
+    )
+    return layer, geometry
 
 
 def _advice(name: str) -> str | None:

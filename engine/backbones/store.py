@@ -106,6 +106,8 @@ def _key(request: BackboneRequest) -> str:
         request.weights if request.is_file else _content(request.weights),
         request.layer,
         request.preprocessing,
+        request.geometry.pool,
+        request.geometry.size,
     ]
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()[:16]
 

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,13 @@ from cache.failures import Failure, UsageFailure
 from cache.store import Space, space_id
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.model import ModelDescription, ModelFile, feature_space, read_description
-from engine.backbones.request import BackboneRequest, backbone_request
+from engine.backbones.request import (
+    ITS_OWN,
+    BackboneRequest,
+    Geometry,
+    backbone_request,
+    geometry_from,
+)
 from engine.backbones.store import exported_model, store_folder
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
@@ -28,6 +34,7 @@ class NamedBackbone:
     weights: str | None = None
     layer: str | None = None
     preprocessing: str | None = None
+    geometry: Geometry = ITS_OWN
 
     def request(self, head: Head) -> BackboneRequest:
         """Return the whole request. UsageFailure if its parts do not fit together."""
@@ -36,13 +43,29 @@ class NamedBackbone:
         # A file is cut where its maker cut it, as it was when it was extracted with.
         layer = self.layer or (str(own.get("layer")) if backbone in ARCHITECTURES else None)
         preprocessing = self.preprocessing or str(own.get("preprocessing"))
-        return backbone_request(backbone, self.weights or "imagenet", layer, preprocessing)
+        pool = self.geometry.pool if self.geometry.pool != "none" else str(own.get("pool", "none"))
+        geometry = replace(self.geometry, pool=pool)
+        if geometry.size is None:
+            geometry = replace(geometry, size=_other_size(backbone, own))
+        weights = self.weights or "imagenet"
+        return backbone_request(backbone, weights, layer, preprocessing, geometry)
+
+
+def _other_size(backbone: str, description: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return the size of a head's images where it is not that of the network it names."""
+    size = (int(description.get("height", 0)), int(description.get("width", 0)))
+    architecture = ARCHITECTURES.get(backbone)
+    return size if architecture is not None and all(size) and size != architecture.size else None
 
 
 def named_backbone(arguments: argparse.Namespace) -> NamedBackbone | None:
     """Return what the backbone options name; None if none of them was given."""
     named = NamedBackbone(
-        arguments.backbone, arguments.weights, arguments.layer, arguments.preprocessing
+        arguments.backbone,
+        arguments.weights,
+        arguments.layer,
+        arguments.preprocessing,
+        geometry_from(arguments),
     )
     return None if named == NamedBackbone() else named
 

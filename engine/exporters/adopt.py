@@ -29,9 +29,11 @@ def adopt(request: BackboneRequest, model: onnx.ModelProto, path: Path) -> Model
     """
     source = Path(request.backbone)
     description = _description(source, model)
+    pool = None if request.geometry.pool == "none" else request.geometry.pool
     for option, asked, answer in (
         ("--layer", request.layer, description.layer),
         ("--preprocessing", request.preprocessing, description.preprocessing),
+        ("--pool", pool, description.pool),
     ):
         if asked not in (None, answer):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {answer}")

@@ -14,7 +14,7 @@ from engine.backbones.model import METADATA_KEY, ModelDescription, ModelFile
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.request import BackboneRequest
 from engine.exporters.adopt import adopt, is_own
-from engine.exporters.graph import Graph, graph_of, write_model
+from engine.exporters.graph import Graph, graph_of, pooled, write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.trial import try_out
 from engine.exporters.weights import load_weights, random_weights, weights_digest
@@ -63,6 +63,7 @@ def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> M
             ARCHITECTURES[request.backbone],
             request.layer,
             download=request.weights == "imagenet",
+            size=request.geometry.size,
             progress=progress,
         )
     if network.weights is not None:
@@ -78,6 +79,7 @@ def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> M
     parameters = sum(math.prod(shape) for entry in network.layers for shape in entry.shapes)
     layer = request.layer or network.output_layer
     graph = keras_models.trace(network, weights)
+    graph = pooled(graph, request.geometry.pool, channels_last=True)
     del network, weights
     return _write(
         graph,
@@ -96,6 +98,7 @@ def _export_onnx(request: BackboneRequest, path: Path) -> ModelDescription:
     if is_own(model):
         return adopt(request, model, path)
     graph = graph_of(model, {}, request.layer)
+    graph = pooled(graph, request.geometry.pool, channels_last=not graph.channels_first)
     identity = {"backbone": "onnx", "weights": digests(source).model}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     write_out_local_response(graph.model)
@@ -122,6 +125,7 @@ def _write(
         features=graph.features,
         precision="fp32",
         parameters=parameters,
+        pool=graph.pool,
         provenance={
             "source": Path(request.backbone).name,
             "weights": Path(request.weights).name,
@@ -138,7 +142,7 @@ def _preprocessing_of(request: BackboneRequest) -> str:
     if request.preprocessing is None:
         raise UsageFailure(
             f"{request.backbone} does not say which preprocessing it wants; "
-            "give --preprocessing caffe, tf, torch or none"
+            "give --preprocessing caffe, tf, torch, none, unit, clip or its numbers"
         )
     return request.preprocessing
 

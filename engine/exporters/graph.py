@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 from cache.failures import Failure, UsageFailure, first_line
 from cache.space import MAX_DIMENSION
 from engine.backbones.preprocessing import NETWORK_INPUT, Preprocessing
-from engine.exporters.limits import MAX_SIDE
+from engine.backbones.request import MAX_SIDE
 from engine.exporters.means import write_out_means
+from engine.exporters.pixels import preprocessing_nodes
 from engine.graphs.files import write_onnx
 from engine.graphs.walk import constants, needed, replace_nodes
 
@@ -36,7 +36,9 @@ class Graph:
         no two copies of them need memory at once.
     image: name of the input, float32 (N, 3, H, W) or (N, H, W, 3).
     size: (H, W).
-    features: floats per image at `output`, flattened.
+    features: floats per image at `output`, pooled by `pool` and flattened.
+    pool: none, avg or max, over the positions of a map or over tokens.
+    channels_last: whether a map at `output` is (N, H, W, C), not (N, C, H, W).
     """
 
     model: onnx.ModelProto
@@ -45,6 +47,14 @@ class Graph:
     output: str
     size: tuple[int, int]
     features: int
+    pool: str = "none"
+    channels_last: bool = False
+
+    @property
+    def channels_first(self) -> bool:
+        """Whether the images are (N, 3, H, W)."""
+        (image,) = (entry for entry in self.model.graph.input if entry.name == self.image)
+        return bool(image.type.tensor_type.shape.dim[1].dim_value == 3)
 
 
 def graph_of(
@@ -205,47 +215,47 @@ def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
 def _give_features(graph: Graph) -> None:
     """Name the output `features`, make it (N, D), and drop the others with what made them."""
     proto = graph.model.graph
-    proto.node.append(helper.make_node("Flatten", [graph.output], ["features"], axis=1))
+    pooled = _pooled(graph) if graph.pool != "none" else graph.output
+    proto.node.append(helper.make_node("Flatten", [pooled], ["features"], axis=1))
     del proto.output[:]
     shape: list[str | int | None] = ["N", graph.features]
     proto.output.append(helper.make_tensor_value_info("features", TensorProto.FLOAT, shape))
     replace_nodes(proto, needed(proto.node, ["features"]))
 
 
-def preprocessing_nodes(
-    preprocessing: Preprocessing, source: str, target: str, *, channels_first: bool
-) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Return nodes and constants that turn pixels into a network's input.
+def pooled(graph: Graph, pool: str, *, channels_last: bool) -> Graph:
+    """Return a graph whose output, a map or tokens, is to be pooled.
 
-    source: name of a uint8 tensor (N, H, W, 3), RGB.
-    target: name of the float32 tensor to make, (N, 3, H, W) if `channels_first`, else (N, H, W, 3).
+    channels_last: whether a map there is (N, H, W, C). Tokens are (N, T, C).
 
-    Layout and channel order change while a pixel is still one byte.
+    Raises:
+        UsageFailure: its output is neither.
     """
-    shape = (1, 3, 1, 1) if channels_first else (1, 1, 1, 3)
-    order = slice(None, None, -1) if preprocessing.reverse_channels else slice(None)
-    mean = np.array(preprocessing.mean, np.float32)[order].reshape(shape)
-    scale = np.array(preprocessing.scale, np.float32)[order].reshape(shape)
-    bgr = np.array([2, 1, 0], np.int64)
+    if pool == "none":
+        return graph
+    (output,) = (entry for entry in graph.model.graph.output if entry.name == graph.output)
+    sizes = [dim.dim_value for dim in output.type.tensor_type.shape.dim]
+    if len(sizes) not in (3, 4):
+        raise UsageFailure(
+            f"the network's output {graph.output} has no positions to pool over: it gives vectors; "
+            "leave the pooling out, or choose an earlier layer"
+        )
+    channels = sizes[-1 if channels_last or len(sizes) == 3 else 1]
+    if channels <= 0:
+        raise Failure(f"the network does not say how many channels its output {graph.output} has")
+    return replace(graph, features=channels, pool=pool, channels_last=channels_last)
 
-    steps: list[tuple[str, dict[str, Any], np.ndarray | None]] = []
-    if channels_first:
-        steps.append(("Transpose", {"perm": [0, 3, 1, 2]}, None))
-    if preprocessing.reverse_channels:
-        steps.append(("Gather", {"axis": 1 if channels_first else 3}, bgr))
-    steps.append(("Cast", {"to": TensorProto.FLOAT}, None))
-    if mean.any():
-        steps.append(("Sub", {}, mean))
-    if (scale != 1).any():
-        steps.append(("Div", {}, scale))
 
-    nodes, new = [], []
-    for step, (operator, attributes, constant) in enumerate(steps, 1):
-        name = f"preprocessing_{step}"
-        inputs = [source]
-        if constant is not None:
-            new.append(numpy_helper.from_array(constant, f"{name}_constant"))
-            inputs.append(new[-1].name)
-        source = target if step == len(steps) else name
-        nodes.append(helper.make_node(operator, inputs, [source], name=name, **attributes))
-    return nodes, new
+def _pooled(graph: Graph) -> str:
+    """Add the nodes that pool the output; return the name of what they give, (N, C, ...)."""
+    proto = graph.model.graph
+    (output,) = (entry for entry in proto.output if entry.name == graph.output)
+    rank = len(output.type.tensor_type.shape.dim)
+    source = graph.output
+    if rank == 3 or graph.channels_last:
+        perm = [0, rank - 1, *range(1, rank - 1)]
+        proto.node.append(helper.make_node("Transpose", [source], ["channels_first"], perm=perm))
+        source = "channels_first"
+    operator = {"avg": "GlobalAveragePool", "max": "GlobalMaxPool"}[graph.pool]
+    proto.node.append(helper.make_node(operator, [source], ["pooled"], name="pooling"))
+    return "pooled"

@@ -47,9 +47,16 @@ class Network:
 
 
 def build_architecture(
-    architecture: Architecture, layer: str, *, download: bool, progress: Progress = no_progress
+    architecture: Architecture,
+    layer: str,
+    *,
+    download: bool,
+    size: tuple[int, int] | None = None,
+    progress: Progress = no_progress,
 ) -> Network:
     """Return a network of `keras.applications` cut at `layer`.
+
+    size: (height, width) of its images; None for its own.
 
     download: whether Keras shall fetch its ImageNet weights; otherwise the result has none.
     progress: of that, in megabytes.
@@ -60,11 +67,10 @@ def build_architecture(
     keras = import_keras()
     build = getattr(keras.applications, architecture.keras_name)
     cut = architecture.cuts[layer]
-    top: dict[str, Any] = (
-        {"include_top": True}
-        if architecture.with_top
-        else {"include_top": False, "pooling": "avg", "input_shape": (*architecture.size, 3)}
-    )
+    # Without its fully connected layers a network takes any size, and downloads less.
+    top: dict[str, Any] = {"include_top": not cut.any_size}
+    if cut.any_size:
+        top |= {"pooling": "avg", "input_shape": (*(size or architecture.size), 3)}
     # Without a download the variables stay empty: filling VGG16's at random takes seconds.
     empty = (
         contextlib.nullcontext() if download else keras.StatelessScope(initialize_variables=False)

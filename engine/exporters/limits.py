@@ -16,9 +16,6 @@ MEMORY_PER_BYTE = 8
 
 SECONDS = 1800.0
 
-# Pixels a side, for a trial needs a few images of that size.
-MAX_SIDE = 4096
-
 
 def limit_memory(network: Path) -> None:
     """Let this process have so much memory and no more: what would be beyond it fails.

@@ -87,7 +87,7 @@ def cached_model(space: Space) -> ModelFile:
         raise Failure(f"{path} is a link, which is refused; put the model itself in its place")
     if not path.is_file():
         raise Failure(f"the space {space.id} has lost its model; {_REMEDY}")
-    absent = {"factorization": None, **space.description}
+    absent = {"factorization": None, "pool": "none", **space.description}
     known = [field.name for field in fields(ModelDescription) if field.name != "provenance"]
     try:
         values = {name: absent[name] for name in known}

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 
 from cache.failures import UsageFailure
 from engine.backbones.preprocessing import PREPROCESSINGS, preprocessing_named
-from engine.exporters.graph import preprocessing_nodes
+from engine.exporters.pixels import preprocessing_nodes
 
 
 def keras_formula(name: str, pixels: np.ndarray) -> np.ndarray:
@@ -20,11 +20,21 @@ def keras_formula(name: str, pixels: np.ndarray) -> np.ndarray:
         return (x / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     if name == "caffe":
         return x[..., ::-1] - [103.939, 116.779, 123.68]
+    if name == "unit":
+        return x / 255
+    if name == "clip":
+        return (x / 255 - [0.48145466, 0.4578275, 0.40821073]) / [
+            *(0.26862954, 0.26130258, 0.27577711)
+        ]
+    if name == "1,2,3/4,5,6":
+        return (x - [1, 2, 3]) / [4, 5, 6]
+    if name == "bgr:1,2,3/4,5,6":
+        return (x[..., ::-1] - [1, 2, 3]) / [4, 5, 6]
     return x
 
 
 @pytest.mark.parametrize("channels_first", [True, False])
-@pytest.mark.parametrize("name", list(PREPROCESSINGS))
+@pytest.mark.parametrize("name", [*PREPROCESSINGS, "1,2,3/4,5,6", "bgr:1,2,3/4,5,6"])
 def test_the_nodes_compute_what_keras_does(name, channels_first):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 7, 3), dtype=np.uint8)
     nodes, constants = preprocessing_nodes(
@@ -51,3 +61,11 @@ def test_the_nodes_compute_what_keras_does(name, channels_first):
 def test_an_unknown_name_is_a_usage_error():
     with pytest.raises(UsageFailure, match=r"no preprocessing 'imagenet'; choose from: caffe, tf"):
         preprocessing_named("imagenet")
+
+
+@pytest.mark.parametrize(
+    "name", ["rgb", "1,2,3", "1,2/3,4", "1,2,3/0,1,1", "1,2,nan/1,1,1", "bgr:"]
+)
+def test_what_is_no_preprocessing_says_how_to_give_one(name):
+    with pytest.raises(UsageFailure, match=r"no preprocessing .*unit, clip, or give means"):
+        preprocessing_named(name)

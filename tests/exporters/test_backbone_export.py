@@ -59,7 +59,7 @@ def test_the_file_computes_what_the_network_does(tiny_backbone, tmp_path, prepro
 
 
 def test_a_file_that_does_not_say_its_preprocessing_needs_it(tiny_backbone, tmp_path):
-    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch or none"):
+    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch, none, unit"):
         export_backbone(request(tiny_backbone), tmp_path / "out.onnx")
     assert not list(tmp_path.iterdir())
 

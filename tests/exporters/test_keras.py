@@ -14,7 +14,6 @@ import pytest
 from weights_samples import write_legacy
 
 from cache.failures import Failure, UsageFailure
-from cache.files import file_sha256
 from engine import export
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.backbone import Backbone
@@ -255,7 +254,7 @@ def test_a_keras_file_needs_its_preprocessing_before_anything_is_loaded(small, m
         raise AssertionError("loaded")
 
     monkeypatch.setattr(keras_file, "load_keras_file", loaded)
-    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch or none"):
+    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch, none, unit"):
         export_backbone(backbone_request(str(path), "imagenet", None, None), Path("x.onnx"))
 
 
@@ -350,17 +349,18 @@ def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_p
 
 
 @pytest.mark.usefixtures("keras")
-def test_a_notop_file_of_vgg16_says_what_it_can_give(tmp_path, capsys):
+@pytest.mark.slow
+def test_a_notop_file_of_vgg16_is_averaged_before_its_top(tmp_path, capsys):
     layers = build_architecture(ARCHITECTURES["vgg16"], "block5_pool", download=False).layers
     path = write_legacy(tmp_path / "notop.h5", layers, random_weights(layers, 0))
     out = tmp_path / "x.onnx"
-    assert export.main(["--weights", str(path), "--out", str(out)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "has no weights for layer fc1" in line
-    assert "--layer block5_pool" in line
-    assert not out.exists()
-    assert export.main(["--weights", str(path), "--layer", "block5_pool", "--out", str(out)]) == 0
-    assert len(file_sha256(out)) == 64
+    assert export.main(["--weights", str(path), "--out", str(out), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "vgg16 to block5_pool, pooled by avg, is taken" in captured.err
+    record = json.loads(captured.out)
+    assert (record["layer"], record["pool"], record["features"]) == ("block5_pool", "avg", 512)
+    assert export.main(["--weights", str(path), "--layer", "fc2", "--out", str(out)]) == 1
+    assert "has no weights for layer fc1" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("keras")
