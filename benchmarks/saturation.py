@@ -25,7 +25,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.backbones.preprocessing import PREPROCESSINGS
 from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS, weight_levels
-from engine.exporters.graph import graph_of, write_model
+from engine.exporters.graph import write_model
+from engine.exporters.network import graph_of
 from engine.graphs.session import available_cores, run_over, session
 from engine.precision.parity import cosine_similarities, relative_error
 from engine.quantization.quantize import quantize

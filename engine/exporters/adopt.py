@@ -10,7 +10,7 @@ from onnx import TensorProto
 from cache.failures import Failure, UsageFailure
 from engine.backbones.model import METADATA_KEY, ModelDescription
 from engine.backbones.request import BackboneRequest
-from engine.exporters.graph import graph_of
+from engine.exporters.network import graph_of
 from engine.graphs.files import metadata_of, write_onnx
 from engine.graphs.model_file import digests
 

@@ -14,8 +14,9 @@ from engine.backbones.model import METADATA_KEY, ModelDescription, ModelFile
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.request import BackboneRequest
 from engine.exporters.adopt import adopt, is_own
-from engine.exporters.graph import Graph, graph_of, pooled, write_model
+from engine.exporters.graph import write_model
 from engine.exporters.lrn import write_out_local_response
+from engine.exporters.network import Graph, graph_of, pooled
 from engine.exporters.trial import try_out
 from engine.exporters.weights import load_weights, random_weights, weights_digest
 from engine.graphs.files import read_onnx

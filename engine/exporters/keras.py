@@ -16,8 +16,8 @@ import numpy as np
 
 from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
-from engine.exporters.graph import Graph, graph_of
 from engine.exporters.keras_progress import KerasOutput
+from engine.exporters.network import Graph, graph_of
 from engine.exporters.weights import Arrays, LayerShapes
 from engine.process.progress import Progress, no_progress
 

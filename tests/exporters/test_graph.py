@@ -9,7 +9,8 @@ from onnx import TensorProto, external_data_helper, helper, numpy_helper
 
 from cache.failures import Failure, UsageFailure
 from engine.backbones.preprocessing import preprocessing_named
-from engine.exporters.graph import NETWORK_INPUT, graph_of, write_model
+from engine.exporters.graph import NETWORK_INPUT, write_model
+from engine.exporters.network import graph_of
 from engine.graphs.files import metadata_of, read_onnx, write_onnx
 
 NONE = preprocessing_named("none")

@@ -6,8 +6,9 @@ from int8_samples import kernel, node
 from onnx import TensorProto, helper, numpy_helper
 
 from engine.backbones.preprocessing import PREPROCESSINGS
-from engine.exporters.graph import graph_of, write_model
+from engine.exporters.graph import write_model
 from engine.exporters.lrn import write_out_local_response
+from engine.exporters.network import graph_of
 from engine.graphs.session import session
 from engine.quantization.plan import plan_quantization
 
