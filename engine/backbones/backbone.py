@@ -6,7 +6,7 @@ from cache.failures import Failure, first_line
 from cache.files import is_link
 from engine.backbones.model import ModelFile
 from engine.graphs.model_file import data_file, digests
-from engine.graphs.session import session
+from engine.graphs.session import run, session
 
 
 def check_model(model: ModelFile) -> None:
@@ -55,6 +55,8 @@ class Backbone:
         self.description = model.description
         try:
             self._session = session(model.path)
+        except MemoryError:
+            raise
         except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
             raise Failure(
                 f"{model.path} cannot be loaded: {first_line(error)}; {model.remedy}"
@@ -62,5 +64,5 @@ class Backbone:
 
     def features(self, pixels: np.ndarray) -> np.ndarray:
         """Return the features, float32 (N, D), of pixels, uint8 (N, height, width, 3) RGB."""
-        (features,) = self._session.run(["features"], {"images": pixels})
+        (features,) = run(self._session, ["features"], pixels)
         return np.asarray(features)

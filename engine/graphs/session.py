@@ -2,8 +2,9 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ BATCH_SIZE = 4
 # Rounds the weights of float layers that lie between integer ones, by one scale for a whole tensor:
 # MobileNetV2 with float depthwise layers falls to a cosine of 0.27 by it (docs/precision.md).
 _HARMFUL = ["WeightBiasQuantization"]
+
+# What ONNX Runtime says when memory runs out, while it loads and while it runs.
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
 
 # Where the data file of a model is that is given as bytes.
 _FOLDER = "session.model_external_initializers_file_folder_path"
@@ -48,15 +52,35 @@ def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.Inf
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised as well
     if folder is not None:
         options.add_session_config_entry(_FOLDER, str(folder))
-    return onnxruntime.InferenceSession(
-        model,
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=_HARMFUL,
-    )
+    with memory_errors():
+        return onnxruntime.InferenceSession(
+            model,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=_HARMFUL,
+        )
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Raise MemoryError where ONNX Runtime says in the block that it has no memory left."""
+    try:
+        yield
+    except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+        if any(words in str(error) for words in _NO_MEMORY):
+            raise MemoryError(str(error)) from error
+        raise
+
+
+def run(
+    runner: "onnxruntime.InferenceSession", outputs: Sequence[str], pixels: np.ndarray
+) -> list[np.ndarray]:
+    """Return a session's outputs for pixels, uint8 (N, H, W, 3). MemoryError where it has none."""
+    with memory_errors():
+        return list(runner.run(list(outputs), {"images": pixels}))
 
 
 def run_over(
@@ -67,4 +91,4 @@ def run_over(
     """Return a session's outputs for each batch of pixels, uint8 (N, H, W, 3), on all cores."""
     batches = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
     with ThreadPoolExecutor(available_cores()) as pool:
-        return list(pool.map(lambda batch: runner.run(list(outputs), {"images": batch}), batches))
+        return list(pool.map(lambda batch: run(runner, outputs, batch), batches))

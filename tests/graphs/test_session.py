@@ -71,3 +71,25 @@ def test_a_quota_bounds_the_cores_and_there_is_always_one(monkeypatch, quota, co
     assert every >= 1
     monkeypatch.setattr(engine.graphs.session, "core_quota", lambda: quota)
     assert available_cores() == min(every, cores or every)
+
+
+def test_a_network_that_needs_more_memory_than_there_is_says_so_and_nothing_else(capfd):
+    """Of 4 PiB, which no machine gives."""
+    nodes = [
+        node("ReduceMean", NETWORK_INPUT, "a", axes=[1, 2, 3], keepdims=1),
+        node("Expand", "a large", "b"),
+        node("ReduceMean", "b", "c", axes=[2, 3], keepdims=0),
+        node("Flatten", "c", "features"),
+    ]
+    large = np.array([1, 1, 2**25, 2**25], np.int64)
+    runner = session(model(nodes, {"large": large}, "features").SerializeToString())
+    with pytest.raises(MemoryError, match="Failed to allocate memory"):
+        run_over(runner, pictures(1), ["features"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_errors_of_a_session_are_what_they_are():
+    with pytest.raises(ZeroDivisionError), engine.graphs.session.memory_errors():
+        raise ZeroDivisionError
+    with pytest.raises(MemoryError), engine.graphs.session.memory_errors():
+        raise RuntimeError("Exception during initialization: std::bad_alloc")
