@@ -13,8 +13,9 @@ from typing import BinaryIO
 from cache.commandline.printable import printable
 from cache.failures import Failure
 
-# A table of more rows is refused.
+# A table of more rows, or more bytes, is refused.
 MAX_ROWS = 5_000_000
+MAX_TABLE_BYTES = 2**31
 
 # Bytes that the encoding and the separator are told by.
 _HEAD = 4096
@@ -52,6 +53,9 @@ def _text_values(
     line = 0
     try:
         with open_table() as binary:
+            if binary.seek(0, io.SEEK_END) > MAX_TABLE_BYTES:
+                raise Failure(f"{shown} is larger than {MAX_TABLE_BYTES >> 20} MiB; divide it")
+            binary.seek(0)
             head = binary.read(_HEAD)
             binary.seek(0)
             encoding = _encoding(head)

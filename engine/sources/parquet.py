@@ -1,7 +1,7 @@
 """Parquet tables: with the images' bytes in them, as on the Hugging Face hub, or with their paths.
 
 By pyarrow, which is an extra (`pip install 'onceover[parquet]'`). One file's images are read row
-group by row group, some rows at a time.
+group by row group, row by row.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,20 @@ from engine.sources.base import (
 from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
 from engine.sources.layout import listing
-from engine.sources.parquet_columns import class_names, damaged_table, image_column, texts
+from engine.sources.parquet_columns import (
+    TEXT_ROWS,
+    check_text,
+    class_names,
+    damaged_table,
+    image_column,
+    texts,
+)
 from engine.sources.table import TableSource
 from engine.sources.table_rows import table_rows
 
 # Of what is not the images: the schema and its metadata, in bytes, and their parts.
 MAX_SCHEMA_BYTES = 64 * 2**20
 _MAX_PARTS = 1_000_000
-
-# Bytes of images that are in memory at a time, by what the file says of their sizes.
-BATCH_BYTES = 16 * 2**20
 
 # Rows that are read over, at most, to come to one further on.
 _NEAR = 1024
@@ -134,9 +138,11 @@ class ParquetSource(Source):
             yield from [""] * self._file.metadata.num_rows
             return
         try:
-            for batch in self._file.iter_batches(1024, columns=[f"{struct}.path"]):
+            for batch in self._file.iter_batches(TEXT_ROWS, columns=[f"{struct}.path"]):
                 for value in batch.column(0).to_pylist():
-                    yield str((value or {}).get("path") or "").replace("\\", "/")
+                    path = str((value or {}).get("path") or "")
+                    check_text(self.location, path)
+                    yield path.replace("\\", "/")
         except (ArrowException, OSError, ValueError) as error:
             raise damaged_table(self.location, error) from error
 
@@ -166,11 +172,10 @@ class ParquetSource(Source):
             if row >= group.num_rows:
                 row -= group.num_rows
                 continue
-            each = max(1, group.total_byte_size // max(1, group.num_rows))
-            count = max(1, min(1024, BATCH_BYTES // each))
             try:
+                # One row at a time: few bytes in a dictionary can be many in each of many rows.
                 for batch in self._file.iter_batches(
-                    count, row_groups=[number], columns=[self._column], use_threads=False
+                    1, row_groups=[number], columns=[self._column], use_threads=False
                 ):
                     column = batch.column(0)
                     for place in range(row, len(column)):

@@ -11,6 +11,17 @@ from engine.sources.archive import check_count, one_line
 from engine.sources.base import SourceOptions
 from engine.sources.dialect import MAX_ROWS
 
+# Characters of a path or a label, and rows of them that are in memory at a time: few bytes in a
+# dictionary can be many in each of many rows.
+MAX_TEXT = 2**17
+TEXT_ROWS = 16
+
+
+def check_text(path: Path, text: str) -> None:
+    """Raise Failure for a path or a label of more than MAX_TEXT characters."""
+    if len(text) > MAX_TEXT:
+        raise Failure(f"{printable(str(path))} has a text of over {MAX_TEXT:,} characters")
+
 
 def damaged_table(path: Path, error: Exception) -> Failure:
     """Return the Failure of a table that is not sound."""
@@ -82,11 +93,13 @@ def texts(
     def values() -> Iterator[tuple[int, Sequence[str]]]:
         line = 0
         try:
-            for batch in file.iter_batches(1024, columns=names, use_threads=False):
+            for batch in file.iter_batches(TEXT_ROWS, columns=names, use_threads=False):
                 lists = [
                     [_text(value, classes.get(name)) for value in batch.column(n).to_pylist()]
                     for n, name in enumerate(names)
                 ]
+                for text in (text for each in lists for text in each):
+                    check_text(path, text)
                 for row in zip(*lists, strict=True) if lists else [()] * batch.num_rows:
                     line += 1
                     yield line, row

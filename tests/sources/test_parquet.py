@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from source_samples import failure, parquet, picture, reasons
 
 from cache.failures import Failure, UsageFailure
-from engine.sources import parquet as parquet_module
 from engine.sources.base import SourceOptions
 from engine.sources.open import open_source
 
@@ -27,8 +26,7 @@ def images_table(path, images=IMAGES, group=7):
     return parquet(path, columns, {"label": ["cat", "dog"]}, group=group)
 
 
-def test_images_are_read_in_order_and_in_any_other(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet_module, "BATCH_BYTES", 1600)  # three images at a time
+def test_images_are_read_in_order_and_in_any_other(tmp_path):
     with open_source(images_table(tmp_path / "t.parquet")) as source:
         assert source.sequential
         assert [s.label for s in source.samples] == ["cat", "dog"] * 20
@@ -72,6 +70,33 @@ def test_several_columns_of_bytes_have_to_be_chosen_from(tmp_path):
     assert "a, b" in failure(path)
     with open_source(path, SourceOptions(path_column="b")) as source:
         assert list(reasons(source).values()) == [picture(90)]
+
+
+def test_one_value_in_many_rows_is_in_memory_once(tmp_path):
+    """A dictionary's: a file of 1 MB, which is 400 MB as rows."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    data = random.Random(0).randbytes(1_000_000)
+    images = pa.array([data]).dictionary_encode().take(pa.array([0] * 400))
+    path = tmp_path / "t.parquet"
+    write_table(
+        pa.table({"jpg": images, "label": ["a"] * 400}),
+        path,
+        store_schema=False,
+        dictionary_pagesize_limit=2**30,
+    )
+    assert path.stat().st_size < 1_100_000
+    with open_source(path) as source:
+        before = pa.total_allocated_bytes()
+        for sample in source.samples[:50]:
+            assert source.read(sample) == data
+        assert pa.total_allocated_bytes() - before < 10 * len(data)
+
+
+def test_texts_are_bounded(tmp_path):
+    path = parquet(tmp_path / "t.parquet", {"jpg": [picture(1)], "label": ["x" * 200_000]})
+    assert "over 131,072 characters" in failure(path)
 
 
 def test_a_column_that_is_not_there(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from source_samples import failure, picture, unreadable
 
 from cache.failures import Failure
+from engine.sources import dialect
 from engine.sources.open import open_source
 
 
@@ -89,3 +90,11 @@ def test_any_bytes_as_csv_open_or_fail_cleanly(tmp_path, data):
         for sample in source.samples:
             assert sample.path
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"), [("MAX_TABLE_BYTES", "larger than"), ("MAX_ROWS", "has over")]
+)
+def test_a_table_that_is_too_large_is_refused(tmp_path, monkeypatch, limit, words):
+    monkeypatch.setattr(dialect, limit, 3)
+    assert words in failure(table(tmp_path, "path,label\na,b\nc,d\ne,f\n"))
