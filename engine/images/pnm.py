@@ -18,6 +18,8 @@ _SPACE = rb"(?:\s|#[^\n\r]*[\n\r])+"
 _BITMAP = re.compile(rb"(P[14])" + _SPACE + rb"(\d{1,10})" + _SPACE + rb"(\d{1,10})\s")
 _LEVELS = re.compile(_BITMAP.pattern[:-2].replace(b"14", b"2356") + _SPACE + rb"(\d{1,5})\s")
 
+_NUMBERS = re.compile(rb"[\d\s]*")
+
 _PLAIN = (b"P1", b"P2", b"P3")
 _COLOUR = (b"P3", b"P6")
 
@@ -70,7 +72,6 @@ def _values(body: bytes, kind: bytes, shape: tuple[int, int], greatest: int) -> 
     if kind == b"P1":  # its digits need no space between them
         digits = np.frombuffer(re.sub(rb"\s+", b"", text), np.uint8, height * row)
         return (digits - ord("0")).reshape(shape)
-    numbers = np.fromstring(text, np.int32, height * row, sep=" ")
-    if numbers.size < height * row or numbers.min() < 0:
-        raise ValueError("it ends early, or has something else than numbers")
-    return numbers.reshape(shape)
+    if not _NUMBERS.fullmatch(text):  # of others NumPy makes what it pleases
+        raise ValueError("something else than numbers")
+    return np.fromstring(text, np.int32, height * row, sep=" ").reshape(shape)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import command_docs
+import limits_page
 import pytest
 import room_drawing
 
@@ -83,6 +84,15 @@ def test_the_commands_have_not_fallen_behind():
     assert command_docs.PATH.read_text(encoding="utf-8") == command_docs.document(), (
         "run: uv run python tests/command_docs.py"
     )
+
+
+def test_the_page_of_limits_has_not_fallen_behind():
+    page = limits_page.PATH.read_text(encoding="utf-8")
+    assert page == limits_page.document(), "run: uv run python tests/limits_page.py"
+
+
+def test_every_limit_is_on_the_page_and_says_of_what():
+    assert set(limits_page.limits_of_the_code()) <= limits_page.MEANINGS.keys()
 
 
 def test_the_drawing_of_the_rooms_has_not_fallen_behind():
