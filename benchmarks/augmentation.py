@@ -35,13 +35,11 @@ from engine.graphs.session import available_cores, run_over, session
 from engine.heads.l2_path import fit_regularised
 from engine.heads.rows import LoadedRows
 from engine.heads.softmax import log_softmax, losses
-from engine.images.decode import decode
+from engine.images.views import decode_views
 from engine.sources.open import open_source
 
-# Crops are of the network's size, out of an image that is larger by this factor on both sides.
-_LARGER = 8 / 7
-_CROPS = 4
-VIEWS = 2 + _CROPS
+# The image, its mirror image, and four crops.
+VIEWS = 6
 
 # Images whose views are in memory at once.
 _TOGETHER = 64
@@ -124,18 +122,9 @@ def view_features(images: Usable, model: Path, size: tuple[int, int]) -> np.ndar
 
 
 def _views(images: Usable, size: tuple[int, int], number: int) -> np.ndarray:
-    """Return the views of one image, uint8 (VIEWS, H, W, 3)."""
+    """Return the views of one image as `predict --views` has them, uint8 (VIEWS, H, W, 3)."""
     data = images.source.read(images.samples[number])
-    height, width = size
-    larger = (round(height * _LARGER), round(width * _LARGER))
-    image, wide = decode(data, size, "bilinear"), decode(data, larger, "bilinear")
-    rng = np.random.default_rng(number)
-    tops = rng.integers(0, larger[0] - height + 1, _CROPS)
-    lefts = rng.integers(0, larger[1] - width + 1, _CROPS)
-    crops = [
-        wide[top : top + height, left : left + width] for top, left in zip(tops, lefts, strict=True)
-    ]
-    return np.stack([image, image[:, ::-1], *crops])
+    return decode_views(data, size, "bilinear", VIEWS).pixels
 
 
 @dataclass(frozen=True)
