@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
+from cache.commandline.interrupts import interrupts_noticed
 from cache.commandline.messages import messages_shown
 from cache.commandline.printable import printable
 from cache.commandline.streams import LINE, mend_streams, settle, tell
@@ -132,30 +133,50 @@ def run_command(
     but that of printing the result.
     """
     mend_streams()
-    try:
-        arguments = parser.parse_args(argv)
-        console = Console(arguments.json, arguments.quiet, parser.prog)
-        with messages_shown(quiet=console.quiet):
-            code = action(arguments, console)
-        sys.stdout.flush()
-        return code or 0
-    except Failure as failure:
-        tell(f"{parser.prog}: {failure}")
-        return failure.exit_code
-    except KeyboardInterrupt:
-        tell(f"{parser.prog}: interrupted; finished work is kept, run the same command to go on")
-        return INTERRUPTED
-    except BrokenPipeError:
+    with interrupts_noticed() as interrupted:
+        try:
+            return _run(parser, action, argv)
+        except (Exception, KeyboardInterrupt) as error:
+            if interrupted.is_set() or isinstance(error, KeyboardInterrupt):
+                what = "interrupted; finished work is kept, run the same command to go on"
+                tell(f"{parser.prog}: {what}")
+                return INTERRUPTED
+            code = _report(parser.prog, error)
+            if code is None:
+                raise  # a fault of ours
+            return code
+        finally:
+            settle(sys.stdout)
+            settle(sys.stderr)
+
+
+def _run(
+    parser: argparse.ArgumentParser,
+    action: Callable[[argparse.Namespace, Console], int | None],
+    argv: Sequence[str] | None,
+) -> int:
+    arguments = parser.parse_args(argv)
+    console = Console(arguments.json, arguments.quiet, parser.prog)
+    with messages_shown(quiet=console.quiet):
+        code = action(arguments, console)
+    sys.stdout.flush()
+    return code or 0
+
+
+def _report(prog: str, error: Exception) -> int | None:
+    """Say in a line what has ended a command; return its exit code, None where nothing is said."""
+    if isinstance(error, Failure):
+        tell(f"{prog}: {error}")
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
         return 1  # the reader of our output has gone (`| head`): nothing is left to say to it
-    except OSError as error:
-        tell(f"{parser.prog}: {describe_os_error(error)}")
+    if isinstance(error, OSError):
+        tell(f"{prog}: {describe_os_error(error)}")
         return 1
-    except MemoryError:
-        tell(f"{parser.prog}: out of memory; try a smaller --batch-size or fewer --threads")
+    if isinstance(error, MemoryError):
+        tell(f"{prog}: out of memory; try a smaller --batch-size or fewer --threads")
         return 1
-    finally:
-        settle(sys.stdout)
-        settle(sys.stderr)
+    return None
 
 
 def describe_os_error(error: OSError) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import warnings
@@ -9,6 +10,7 @@ import warnings
 import pytest
 
 from cache.commandline.command import command_parser, run_command
+from cache.failures import Failure
 
 COMMAND = """
 import logging
@@ -148,3 +150,26 @@ def test_what_ends_a_command_is_one_line(capsys, error, code, line):
     err = capsys.readouterr().err
     assert err.startswith(line)
     assert err.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends itself Ctrl-C as POSIX does")
+@pytest.mark.parametrize("error", [ImportError("PyCapsule_Import"), Failure("cannot be loaded")])
+def test_an_interrupt_that_a_library_makes_another_error_of_is_one(capsys, error):
+    def act(*_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as interrupt:
+            raise error from interrupt
+
+    assert run(act) == 130
+    assert capsys.readouterr().err.startswith("command: interrupted; finished work is kept")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    def act(*_):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError) as fault:
+        run(act)
+    assert fault.traceback[-1].name == "act"
