@@ -14,7 +14,7 @@ from engine.graphs.session import BATCH_SIZE, available_cores
 from engine.heads.head import Head
 from engine.process.execution import Execution
 from engine.runner.step import NOT_FINITE
-from engine.sources.load import Loaded, Loader, none_cached
+from engine.sources.load import LoadedSample, Loader, none_cached
 from engine.sources.open import Source, inputs
 
 _Named = tuple[str, str]  # an image's path, and why it is rejected; empty if it is not
@@ -115,7 +115,7 @@ class Classifier:
         return means
 
 
-def _batches(loaded: Iterable[Loaded], size: int) -> Iterator[list[Loaded]]:
+def _batches(loaded: Iterable[LoadedSample], size: int) -> Iterator[list[LoadedSample]]:
     rest = iter(loaded)
     while batch := list(islice(rest, size)):
         yield batch

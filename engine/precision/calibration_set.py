@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from engine.precision.handover import CalibrationPixels
-from engine.sources.load import Loaded, Loader, none_cached
+from engine.sources.load import LoadedSample, Loader, none_cached
 from engine.sources.open import Sample, Source
 from engine.sources.order import interleave
 
@@ -76,14 +76,16 @@ def calibration_set(images: Images, size: tuple[int, int]) -> CalibrationSet | N
     )
 
 
-def _load(images: Images, order: Sequence[Sample], size: tuple[int, int]) -> dict[Sample, Loaded]:
+def _load(
+    images: Images, order: Sequence[Sample], size: tuple[int, int]
+) -> dict[Sample, LoadedSample]:
     """Return the samples that can be decoded, up to as many distinct ones as are used."""
     chosen = set(order)
     # A packed archive can be read in its own order alone, and so to its end.
     sequential = images.source.sequential
     reading = [s for s in images.samples if s in chosen] if sequential else order
     loader = Loader(images.source, none_cached, size, images.interpolation)
-    loaded: dict[Sample, Loaded] = {}
+    loaded: dict[Sample, LoadedSample] = {}
     digests: set[bytes] = set()
     enough = threading.Event()
     with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:

@@ -13,7 +13,7 @@ from cache.rows import SPLITS, Row
 from cache.store import DatasetWriter, Space
 from engine.backbones.backbone import Backbone
 from engine.runner.tally import Tally
-from engine.sources.load import Loaded
+from engine.sources.load import LoadedSample
 
 # A part is written when it holds this many bytes of features, or after this many seconds:
 # what a kill can cost, against the number of files.
@@ -55,7 +55,7 @@ class Computed:
     seconds: float
 
 
-def collect(loaded: Iterable[Loaded], batch_size: int, tally: Tally) -> Iterator[Batch]:
+def collect(loaded: Iterable[LoadedSample], batch_size: int, tally: Tally) -> Iterator[Batch]:
     """Yield batches of `batch_size` new images, or of many rows where few images are new."""
     batch, seen = Batch(), set()
     for item in loaded:

@@ -33,7 +33,7 @@ def expansion_limit(size: int) -> int:
     return max(SMALL_BYTES, MAX_EXPANSION * size)
 
 
-def damaged(path: Path, reason: str) -> Failure:
+def damage_failure(path: Path, reason: str) -> Failure:
     """Return the Failure of an archive that is not sound."""
     return Failure(
         f"{printable(str(path))} is no sound archive: {printable(reason)}; "
@@ -41,7 +41,7 @@ def damaged(path: Path, reason: str) -> Failure:
     )
 
 
-def unreadable(path: Path, error: OSError) -> Failure:
+def access_failure(path: Path, error: OSError) -> Failure:
     """Return the Failure of an archive that the system does not let read."""
     return Failure(f"{printable(str(path))} cannot be read: {error.strerror or error}")
 

@@ -41,7 +41,7 @@ def label_pattern(text: str) -> re.Pattern[str]:
     return pattern
 
 
-def joined(labels: Iterable[str]) -> list[str]:
+def spelling_remarks(labels: Iterable[str]) -> list[str]:
     """Return a line for labels that are one class, though they are written in several ways."""
     spellings = defaultdict(set)
     for label in sorted(labels):

@@ -8,7 +8,7 @@ from cache.failures import Failure, UsageFailure
 from engine.images.formats import HEAD_BYTES, has_image_name, image_format
 from engine.sources.base import Fields, Listing, Sample, SourceOptions
 from engine.sources.folders import FolderReading, components, read_folders
-from engine.sources.labels import joined, label_pattern, suggestion, suspicions, tidy
+from engine.sources.labels import label_pattern, spelling_remarks, suggestion, suspicions, tidy
 
 # The kinds of file that are ignored whatever they hold.
 SYSTEM_FILE, REPLACED = "hidden or system files", "replaced by a later one of that name"
@@ -84,7 +84,7 @@ def listing(
     if options.labels == "none" or not labels:
         labels = nothing
     rows = map(Sample, names, labels, splits or nothing)
-    result = checked(rows, ignored_kinds or {}, lines)
+    result = listing_of(rows, ignored_kinds or {}, lines)
     return replace(result, warnings=()) if options.labels == "none" else result
 
 
@@ -122,7 +122,7 @@ def labels_by_pattern(text: str, names: Sequence[str]) -> tuple[list[str | None]
     return labels, f"{count} of {len(names)} paths match {shown}; its group is the label"
 
 
-def checked(
+def listing_of(
     rows: Iterable[Sample],
     ignored_kinds: Mapping[str, int],
     guesses: Iterable[str],
@@ -137,7 +137,9 @@ def checked(
         for row in rows
     ]
     warnings = _warnings(samples, {form for form in forms.values() if form is not None})
-    return Listing(samples, dict(ignored_kinds), (*guesses, *joined(spellings)), tuple(warnings))
+    return Listing(
+        samples, dict(ignored_kinds), (*guesses, *spelling_remarks(spellings)), tuple(warnings)
+    )
 
 
 def _warnings(samples: Sequence[Sample], classes: set[str]) -> list[str]:

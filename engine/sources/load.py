@@ -36,7 +36,7 @@ _NO_STAT = Stat(-1, -1, -1, -1)
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSample:
     """A sample with the digest of its bytes, and its pixels where they are wanted.
 
     digest: SHA-256 of the bytes; empty where they could not be read.
@@ -91,7 +91,7 @@ class Loader:
 
     def load(
         self, samples: Sequence[Sample], pool: ThreadPoolExecutor, ahead: int, stop: threading.Event
-    ) -> Iterator[Loaded]:
+    ) -> Iterator[LoadedSample]:
         """Load samples in `pool`; yield them in order; log each different remark once.
 
         ahead: how many samples may be under way; fewer where their pixels, or the bytes of a
@@ -116,7 +116,7 @@ class Loader:
             return decode_with_remark(data, self.size, self.interpolation)
         return decode_views(data, self.size, self.interpolation, self.views)
 
-    def _plan(self, samples: Sequence[Sample]) -> Iterator[Sample | Loaded]:
+    def _plan(self, samples: Sequence[Sample]) -> Iterator[Sample | LoadedSample]:
         """Yield each sample, loaded already where its file is as it was and its feature cached."""
         if self.known is none_known:
             yield from samples
@@ -131,21 +131,21 @@ class Loader:
             held = {d for d, there in zip(present, self.cached(keys), strict=True) if there}
             for sample, stat, digest in zip(chunk, stats, digests, strict=True):
                 if digest is not None and digest in held:
-                    yield Loaded(sample, digest, None, "", 0.0, 0.0, "", stat)
+                    yield LoadedSample(sample, digest, None, "", 0.0, 0.0, "", stat)
                 else:
                     yield sample
 
     def _in_order(
         self,
-        plan: Iterator[Sample | Loaded],
+        plan: Iterator[Sample | LoadedSample],
         pool: ThreadPoolExecutor,
         ahead: int,
         stop: threading.Event,
-    ) -> Iterator[Loaded]:
+    ) -> Iterator[LoadedSample]:
         height, width = self.size
         ahead = max(1, min(ahead, PIXEL_BYTES // (3 * height * width * (self.views or 1))))
         most = max(1, min(_GROUP, ahead // 4))
-        under_way: deque[tuple[int, Future[list[Loaded]] | Loaded]] = deque()
+        under_way: deque[tuple[int, Future[list[LoadedSample]] | LoadedSample]] = deque()
         group, count, budget = list[_Begun](), 0, _Budget()
 
         def submit() -> None:
@@ -158,7 +158,7 @@ class Loader:
                 if (item := next(plan, None)) is None:
                     break
                 count += 1
-                if isinstance(item, Loaded):
+                if isinstance(item, LoadedSample):
                     submit()
                     under_way.append((1, item))
                     continue
@@ -173,11 +173,11 @@ class Loader:
                 return
             size, first = under_way.popleft()
             count -= size
-            yield from [first] if isinstance(first, Loaded) else first.result()
+            yield from [first] if isinstance(first, LoadedSample) else first.result()
 
-    def _load(self, group: list[_Begun], budget: "_Budget") -> list[Loaded]:
+    def _load(self, group: list[_Begun], budget: "_Budget") -> list[LoadedSample]:
         """Load some samples; their digests are looked up together."""
-        results, files, size, begun = list[Loaded](), list[FileBytes](), 0, 0
+        results, files, size, begun = list[LoadedSample](), list[FileBytes](), 0, 0
         for place, (sample, data) in enumerate(group):
             group[place] = sample, None
             begun += len(data) if isinstance(data, bytes) else 0
@@ -192,7 +192,7 @@ class Loader:
                 begun = 0
         return results
 
-    def _decode(self, files: Sequence[FileBytes]) -> list[Loaded]:
+    def _decode(self, files: Sequence[FileBytes]) -> list[LoadedSample]:
         """Look the digests of files up and decode those whose features are not cached."""
         started = time.perf_counter()
         keys = np.frombuffer(b"".join(file.digest for file in files), np.uint8).reshape(-1, 32)
@@ -200,11 +200,11 @@ class Loader:
         cached = [bool(file.digest) and next(held) for file in files]
         look_up = (time.perf_counter() - started) / max(1, len(files))
         return [
-            self._decoded(file, file.seconds + look_up, cached=there)
+            self._decode_one(file, file.seconds + look_up, cached=there)
             for file, there in zip(files, cached, strict=True)
         ]
 
-    def _decoded(self, file: FileBytes, read: float, *, cached: bool) -> Loaded:
+    def _decode_one(self, file: FileBytes, read: float, *, cached: bool) -> LoadedSample:
         started = time.perf_counter()
         pixels, reason, remark = None, file.reason, ""
         if file.digest and not cached:
@@ -215,7 +215,7 @@ class Loader:
                 reason = advice(file.data[:HEAD_BYTES]) or rejected.reason
         seconds = time.perf_counter() - started
         sample, digest = file.sample, file.digest
-        return Loaded(sample, digest, pixels, reason, read, seconds, remark, file.stat)
+        return LoadedSample(sample, digest, pixels, reason, read, seconds, remark, file.stat)
 
 
 class _Budget:

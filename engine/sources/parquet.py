@@ -28,8 +28,8 @@ from engine.sources.parquet_columns import (
     TEXT_ROWS,
     check_text,
     class_names,
-    damaged_table,
     image_column,
+    table_damage,
     texts,
 )
 from engine.sources.table import TableSource
@@ -85,7 +85,7 @@ def _open(path: Path) -> Any:
             thrift_container_size_limit=_MAX_PARTS,
         )
     except (ArrowException, OSError, ValueError) as error:
-        raise damaged_table(path, error) from error
+        raise table_damage(path, error) from error
 
 
 class ParquetSource(Source):
@@ -144,7 +144,7 @@ class ParquetSource(Source):
                     check_text(self.location, path)
                     yield path.replace("\\", "/")
         except (ArrowException, OSError, ValueError) as error:
-            raise damaged_table(self.location, error) from error
+            raise table_damage(self.location, error) from error
 
     def read(self, sample: Sample) -> bytes:
         """Return the bytes of a row's image, see Source."""

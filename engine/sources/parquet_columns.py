@@ -23,7 +23,7 @@ def check_text(path: Path, text: str) -> None:
         raise Failure(f"{printable(str(path))} has a text of over {MAX_TEXT:,} characters")
 
 
-def damaged_table(path: Path, error: Exception) -> Failure:
+def table_damage(path: Path, error: Exception) -> Failure:
     """Return the Failure of a table that is not sound."""
     reason = printable(one_line(error))
     return Failure(f"{printable(str(path))} is no sound parquet file: {reason}; get it again")
@@ -104,7 +104,7 @@ def texts(
                     line += 1
                     yield line, row
         except (ArrowException, OSError, ValueError) as error:
-            raise damaged_table(path, error) from error
+            raise table_damage(path, error) from error
 
     return names, values
 

@@ -10,7 +10,7 @@ from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.rows import Stat
 from engine.sources.base import BY_ITSELF, Listing, Sample, Source, SourceOptions
-from engine.sources.layout import checked, labels_by_pattern
+from engine.sources.layout import labels_by_pattern, listing_of
 from engine.sources.split_names import side_of_file
 
 # A pattern that stands for more files is refused.
@@ -130,7 +130,7 @@ class ShardsSource(Source):
             samples = [
                 replace(sample, label=label) for sample, label in zip(samples, labels, strict=True)
             ]
-        return checked(samples, ignored, lines)
+        return listing_of(samples, ignored, lines)
 
     def read(self, sample: Sample) -> bytes:
         """Return the bytes of a sample of one of the shards, see Source."""

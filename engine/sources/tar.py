@@ -5,7 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from cache.rows import Stat
-from engine.sources.archive import MAX_MEMBERS, check_count, check_path, damaged, unreadable
+from engine.sources.archive import (
+    MAX_MEMBERS,
+    access_failure,
+    check_count,
+    check_path,
+    damage_failure,
+)
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions, Unreadable, within_limit
 from engine.sources.contents import First, contents
 from engine.sources.tar_members import DamagedTar, Member, TarFile
@@ -24,7 +30,7 @@ class TarSource(Source):
         try:
             self._archive = TarFile(path)
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise access_failure(path, error) from error
         try:
             members = dict[str, Member]()
             files = contents(self._files(path, members), labels_beside=True)
@@ -32,7 +38,7 @@ class TarSource(Source):
             listing = files.listing(options)
         except DamagedTar as error:
             self._archive.close()
-            raise damaged(path, str(error)) from error
+            raise damage_failure(path, str(error)) from error
         except BaseException:
             self._archive.close()
             raise

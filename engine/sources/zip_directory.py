@@ -7,11 +7,11 @@ from pathlib import Path
 
 from engine.sources.archive import (
     MAX_EXPANSION,
+    access_failure,
     check_count,
-    damaged,
+    damage_failure,
     expansion_limit,
     one_line,
-    unreadable,
 )
 from engine.sources.base import MAX_BYTES
 from engine.sources.file_stats import FileStats
@@ -39,7 +39,7 @@ class ZipDirectory:
         try:
             file = _Archive(open_regular(path))
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise access_failure(path, error) from error
         try:
             self.archive = zipfile.ZipFile(file)
             file.lists = False
@@ -48,14 +48,14 @@ class ZipDirectory:
         except Exception as error:  # the directory's damage can show as almost any
             file.close()
             check_count(path, file.records, MAX_ZIP_MEMBERS)
-            raise damaged(path, one_line(error)) from error
+            raise damage_failure(path, one_line(error)) from error
         self._file = file
         self.stat = FileStats().of_open(path, file.fileno())
         pairs = zip(names, infos, strict=True)
         self.members = [(name, info) for name, info in pairs if not name.endswith("/")]
         if reason := _bomb(file.size, infos):
             self.close()
-            raise damaged(path, reason)
+            raise damage_failure(path, reason)
 
     def close(self) -> None:
         """Close the archive."""

@@ -4,7 +4,7 @@ import pytest
 
 from cache.failures import UsageFailure
 from engine.sources.base import SourceOptions
-from engine.sources.labels import joined, label_pattern, suggestion, suspicions, tidy
+from engine.sources.labels import label_pattern, spelling_remarks, suggestion, suspicions, tidy
 from engine.sources.layout import listing
 
 
@@ -17,8 +17,8 @@ def test_one_form_of_each_label(label, form):
 
 
 def test_what_is_joined_and_what_is_only_alike():
-    assert joined(["cat", "dog"]) == suspicions(["cat", "dog"]) == []
-    (line,) = joined(["cat ", "cat", "dog"])
+    assert spelling_remarks(["cat", "dog"]) == suspicions(["cat", "dog"]) == []
+    (line,) = spelling_remarks(["cat ", "cat", "dog"])
     assert line.startswith("'cat', 'cat ' are one class")
     (line,) = suspicions(["Cat", "cat", "ﬁsh", "bird"])
     assert line.startswith("'Cat', 'cat' are separate classes")
