@@ -58,8 +58,7 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
     )
     parser.add_argument(
         "--class-weight",
-        choices=["balanced", "none"],
-        default="none",
+        choices=["balanced"],
         help="balanced: each class counts the same in training, whatever its images",
     )
     parser.add_argument(

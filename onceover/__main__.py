@@ -1,4 +1,4 @@
-"""The console script: onceover extract|fit|predict|export|cache|demo.
+"""The console script: onceover extract|fit|review|predict|export|cache|demo.
 
 Each command is the `main` of its module, which is imported when it is asked for.
 """
@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "extract": ("engine.extract", "images -> features in a cache, once for each image"),
         "fit": ("engine.fit_head", "features -> a trained head, its metrics and a report"),
+        "review": ("engine.review", "what is wrong with the data: labels, duplicates, odd ones"),
         "predict": ("engine.predict", "images -> labels, by a trained head"),
         "export": ("engine.export", "a backbone, or a whole classifier, as one ONNX file"),
         "cache": ("cache.__main__", "look after a cache: info, verify, compact, merge, pack, gc"),

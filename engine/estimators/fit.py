@@ -23,9 +23,11 @@ def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
     folder = Path(out) if out else default_folder(fit)
     write_head(fit, folder)
     if report:
+        from engine.heads.learning_curve import learning_curve
         from engine.pages.report import report_page
 
-        write_whole(folder / "report.html", report_page(fit).encode("utf-8"))
+        page = report_page(fit, folder, learning_curve(fit))
+        write_whole(folder / "report.html", page.encode("utf-8"))
     return folder
 
 

@@ -58,6 +58,7 @@ class Features:
     digests: uint8 (N, 32), ascending.
     y: int64 (N,), indices into `classes`; -1 for an image without a label.
     paths: N names, one for each image: the first of those that it goes by.
+    dataset_of: int64 (N,), indices into `datasets`: where that name is from.
     own_sides: int64 (N,), indices into SIDES: where the sources' own split puts each image; -1
         where nowhere. An image that they put on several sides is on the first of them.
     rejected: (path, reason) of each sample that gave no feature.
@@ -74,6 +75,7 @@ class Features:
     digests: np.ndarray
     y: np.ndarray
     paths: tuple[str, ...]
+    dataset_of: np.ndarray
     own_sides: np.ndarray
     rejected: tuple[tuple[str, str], ...] = ()
     conflicts: tuple[Conflict, ...] = ()
@@ -142,6 +144,7 @@ class Features:
             digests=self.digests[numbers],
             y=self.y[numbers],
             paths=paths,
+            dataset_of=self.dataset_of[numbers],
             own_sides=self.own_sides[numbers],
         )
 

@@ -24,13 +24,20 @@ _BLOCK = 2048
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of images by falling cosine. images: int64 (M, 2), ascending in a pair.
+    """Pairs of images by falling cosine, and how near the nearest other image is to each.
 
-    cosines: float32 (M,).
+    images: int64 (M, 2), ascending in a pair. cosines: float32 (M,).
+    nearest: float32 (N,), the cosine of each image's nearest other one, about: by the projection.
     """
 
     images: np.ndarray
     cosines: np.ndarray
+    nearest: np.ndarray
+
+    def of(self, least: float) -> "Pairs":
+        """Return the pairs of a cosine of `least` or more."""
+        count = int((self.cosines >= least).sum())
+        return Pairs(self.images[:count], self.cosines[:count], self.nearest)
 
 
 def near_pairs(features: np.ndarray, least: float = NEAR, most: int = 100_000) -> Pairs:
@@ -43,17 +50,23 @@ def near_pairs(features: np.ndarray, least: float = NEAR, most: int = 100_000) -
     spread = 0.0 if screened is unit else (1 - least**2) / np.sqrt(_PROJECTED)
     screening = least - _DEVIATIONS * spread
     images, cosines = [np.empty((0, 2), np.int64)], [np.empty(0, np.float32)]
+    nearest = np.full(len(unit), -1, np.float32)
     for start in range(0, len(unit), _BLOCK):
         left = screened[start : start + _BLOCK]
         for other in range(start, len(unit), _BLOCK):
             products = left @ screened[other : other + _BLOCK].T
+            if other == start:
+                np.fill_diagonal(products, -1)
+            for axis, block in ((1, start), (0, other)):
+                best = nearest[block : block + products.shape[1 - axis]]
+                np.maximum(best, products.max(axis=axis), out=best)
             near = np.argwhere(products >= screening) + np.array([start, other])
             near = near[near[:, 0] < near[:, 1]]
             exact = _cosines(unit, near)
             images.append(near[exact >= least])
             cosines.append(exact[exact >= least])
         images, cosines = _nearest(images, cosines, most)
-    return Pairs(images[0], cosines[0])
+    return Pairs(images[0], cosines[0], nearest)
 
 
 def groups_of(pairs: Pairs, count: int) -> np.ndarray:

@@ -41,7 +41,7 @@ class _Images:
     """What the rows say of each digest, gathered one row after another."""
 
     samples: dict[bytes, dict[str, tuple[str, str]]] = field(default_factory=dict)
-    unlabelled: dict[bytes, str] = field(default_factory=dict)
+    unlabelled: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     own_sides: dict[bytes, int] = field(default_factory=dict)
     on_several_sides: set[bytes] = field(default_factory=set)
@@ -59,8 +59,8 @@ class _Images:
                 self.on_several_sides.add(row.digest)
                 self.own_sides[row.digest] = min(side, earlier_side)
         if row.label is None:
-            earlier = self.unlabelled.get(row.digest, row.path)
-            self.unlabelled[row.digest] = min(row.path, earlier)
+            sample = (row.path, dataset)
+            self.unlabelled[row.digest] = min(sample, self.unlabelled.get(row.digest, sample))
         else:
             labels = self.samples.setdefault(row.digest, {})
             self.duplicates += row.label in labels
@@ -74,15 +74,15 @@ class _Images:
             for digest, labels in sorted(self.samples.items())
             if len(labels) > 1
         )
-        images: dict[bytes, tuple[str | None, str]] = {
-            digest: (label, path)
+        images: dict[bytes, tuple[str | None, tuple[str, str]]] = {
+            digest: (label, sample)
             for digest, labels in self.samples.items()
             if len(labels) == 1
-            for label, (path, _) in labels.items()
+            for label, sample in labels.items()
         }
-        for digest, path in self.unlabelled.items():
+        for digest, sample in self.unlabelled.items():
             if digest not in self.samples:
-                images[digest] = (None, path)
+                images[digest] = (None, sample)
         order = sorted(images)
         digests = np.frombuffer(b"".join(order), np.uint8).reshape(-1, 32)
         index = space.index()
@@ -97,7 +97,8 @@ class _Images:
             classes,
             digests[held],
             np.array([codes.get(label, -1) for label, _ in chosen], np.int64),
-            tuple(path for _, path in chosen),
+            tuple(path for _, (path, _) in chosen),
+            np.array([datasets.index(name) for _, (_, name) in chosen], np.int64),
             np.array(
                 [self.own_sides.get(d, -1) for d, there in zip(order, held, strict=True) if there],
                 np.int64,

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from markupsafe import Markup
+
 from engine.heads.scores import Bin
 
 WIDTH, HEIGHT = 480, 300
@@ -59,7 +61,7 @@ def line_chart(
     y_label: str,
     log: bool = False,
     chosen: float | None = None,
-) -> str:
+) -> Markup:
     """Return an SVG of up to two series over x, from the first x at the left to the last.
 
     log: x by its logarithm, with a tick at each decade. chosen: an x to mark.
@@ -89,7 +91,7 @@ def line_chart(
     return _svg(parts, f"{y_label} over {x_label}: {' and '.join(names)}")
 
 
-def reliability_chart(bins: Sequence[Bin], low: float) -> str:
+def reliability_chart(bins: Sequence[Bin], low: float) -> Markup:
     """Return an SVG of accuracy over confidence, a dot for each bin.
 
     low: the least confidence that an answer can have, where the axis begins.
@@ -114,8 +116,8 @@ def _even(low: float) -> tuple[float, ...]:
     return tuple(low + (1 - low) * number / 5 for number in range(6))
 
 
-def _svg(parts: Sequence[str], description: str) -> str:
-    return (
+def _svg(parts: Sequence[str], description: str) -> Markup:
+    return Markup(  # noqa: S704 - of numbers and of names in this package
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{description}">'
         f"{''.join(parts)}</svg>"
     )

@@ -1,230 +1,191 @@
 """A fit as one HTML page that needs nothing else: no network, no script, light and dark."""
 
-from importlib import resources
-from pathlib import PurePosixPath
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+from typing import Any
 
-import numpy as np
-
+from engine.heads.files import METRICS
 from engine.heads.fit import Fit
-from engine.heads.scores import (
-    Scores,
-    calibration_error,
-    confidence_bins,
-)
+from engine.heads.learning_curve import LearningCurve
+from engine.heads.scores import confidence_bins
 from engine.heads.split import SIDES
+from engine.pages import answers
 from engine.pages.charts import SERIES, line_chart, reliability_chart
-from engine.pages.html import card, safe, table
+from engine.pages.render import percent, render
 
-# How much of what grows with the classes or the mistakes is on the page.
-_MATRIX_CLASSES = 20
-_TABLE_ROWS = 20
-_MISTAKES = 20
-
-# The page may load nothing and run nothing, whatever a label or a path says.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+# How many other heads of the cache are on the page.
+_HEADS = 12
 
 
-def report_page(fit: Fit) -> str:
-    """Return the page. All text that comes from the data is escaped."""
-    style = resources.files("engine.pages").joinpath("report.css").read_text(encoding="utf-8")
+def report_page(fit: Fit, folder: Path | None = None, curve: LearningCurve | None = None) -> str:
+    """Return the page of a fit. All text that comes from the data is escaped.
+
+    folder: where the head is, for how to use it and which heads there are beside it.
+    curve: of the same fit; None to leave it out.
+    """
     classes = fit.features.classes
-    space = fit.features.space.title or "cached features"
-    title = " / ".join(classes) if len(classes) <= 4 else f"{len(classes)} classes"
-    cards = (
-        card("Losses and accuracies", _sides(fit)),
-        card("What was trained on what", _facts(fit)),
-        card(*_history(fit)),
-        card("Confidence", _reliability(fit.test)),
-        card(*_confusion(fit), wide=True),
-        card("Each class, on the test images", _classes(fit), wide=True),
-        card("The most confident mistakes", _mistakes(fit), wide=True),
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{safe(title)}: a head by Onceover</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n<h1>{safe(title)}</h1>\n"
-        f'<p class="soft">A softmax head on {safe(space)}</p>\n'
-        f'{_figures(fit)}\n<div class="grid">\n{"".join(cards)}</div>\n'
-        '<footer class="soft small">Written by <code>python -m engine.fit_head</code>. All figures '
-        "are in <code>metrics.json</code> beside this page.</footer>\n</main>\n</body>\n</html>\n"
+    return render(
+        "report.html",
+        title=" / ".join(classes) if len(classes) <= 4 else f"{len(classes)} classes",
+        classes=classes,
+        space=fit.features.space.title or "cached features",
+        figures=_figures(fit),
+        warned=fit.warnings,
+        mistakes=answers.mistakes(fit),
+        matrix=answers.matrix(fit),
+        columns=answers.columns(classes),
+        confusions=answers.confusions(fit),
+        per_class=answers.classes(fit),
+        more_classes=max(0, len(classes) - answers.ROWS),
+        reliability=reliability_chart(confidence_bins(fit.test), 0.5 if len(classes) == 2 else 0),
+        calibration=answers.calibration(fit),
+        curve=_curve(curve) if curve else None,
+        sides=_sides(fit),
+        folds=_folds(fit),
+        history=_history(fit),
+        usage=_usage(folder),
+        earlier=_earlier(fit.features.space.path.parents[1] / "heads", folder),
+        facts=_facts(fit),
     )
 
 
-def _figures(fit: Fit) -> str:
-    test = fit.test
-    low, high = fit.figures.accuracy.interval or (0.0, 1.0)
-    figures = (
-        (f"{test.accuracy:.2%}", f"test accuracy; {low:.1%} to {high:.1%} with 95 % certainty"),
-        (f"{test.loss:.4f}", "test loss in nats"),
+def _figures(fit: Fit) -> list[dict[str, str]]:
+    figures = fit.figures
+    low, high = (end * 100 for end in figures.accuracy.interval or (0.0, 1.0))
+    interval = f"{low:.1f} to {high:.1f} % with 95 % certainty"
+    baseline = fit.features.classes[figures.baseline_class]
+    shown = (
+        (percent(figures.accuracy.value), f"of {len(fit.test):,} test images right; {interval}"),
+        (percent(figures.baseline), f"would be right by always saying {baseline}"),
+        (f"{len(fit.split.train):,}", f"training images, fitted in {fit.seconds:.2f} s"),
         (f"{fit.head.trainable_parameters:,}", "trained parameters"),
-        (f"{fit.seconds:.2f} s", f"to train on {len(fit.split.train):,} images"),
     )
-    shown = "".join(
-        f'<div><b>{figure}</b><span class="soft small">{what}</span></div>'
-        for figure, what in figures
-    )
-    return f'<div class="figures">{shown}</div>'
+    return [{"value": value, "what": what} for value, what in shown]
 
 
-def _sides(fit: Fit) -> str:
-    rows = [
-        (side, f"{len(scores.labels):,}", f"{scores.loss:.4f}", f"{scores.accuracy:.4f}")
-        for side in SIDES
-        for scores in [fit.scores(side)]
+def _curve(curve: LearningCurve) -> dict[str, Any]:
+    images = [point.images for point in curve.points]
+    wrong = [(1 - point.accuracy) * 100 for point in curve.points]
+    twice = "Twice the images would bring little: the last steps brought none."
+    if curve.twice is not None:
+        twice = (
+            f"Going on like that, twice the images would make {percent(curve.twice)} right "
+            f"instead of {percent(curve.points[-1].accuracy)}."
+        )
+    chart = line_chart(
+        images,
+        [wrong],
+        ["wrong"],
+        x_label="training images",
+        y_label="wrong test answers in %",
+        log=True,
+    )
+    return {"chart": chart, "twice": twice}
+
+
+def _sides(fit: Fit) -> list[tuple[str, ...]]:
+    sides = ((side, fit.scores(side)) for side in SIDES)
+    return [
+        (side, f"{len(scores):,}", percent(scores.accuracy), f"{scores.loss:.4f}")
+        for side, scores in sides
         if scores is not None
     ]
-    return table(("", "images", "loss", "accuracy"), rows) + (
-        '<p class="soft small" style="margin:12px 0 0">Loss is the mean categorical cross-entropy '
-        "in nats. Identical images count once and are never on two sides.</p>"
+
+
+def _folds(fit: Fit) -> str:
+    if fit.cross_validation is None:
+        return ""
+    found = fit.cross_validation.payload()
+    accuracy = found["accuracy"]
+    return (
+        f"Cross-validation in {found['folds']} folds, over all images: {percent(accuracy['mean'])} "
+        f"right, give or take {accuracy['deviation'] * 100:.2f} from fold to fold."
     )
 
 
-def _facts(fit: Fit) -> str:
-    features, options = fit.features, fit.options
-    # A source's name is its path: the last part of it is what the reader of a report needs.
-    sources = [PurePosixPath(name.replace("\\", "/")).name for name in fit.features.datasets]
-    left_out = {
-        "rejected": len(features.rejected),
-        "without a label": features.unlabelled,
-        "under several labels": len(features.conflicts),
-        "lost by the cache": features.missing,
-    }
-    facts = {
-        "images": f"{len(features):,} distinct, {features.duplicates:,} duplicates",
-        "left out": ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none",
-        "source": ", ".join(sources),
-        "split": f"{fit.split.name} by class, seed {options.seed}",
-        "solver": _solver(fit),
-        "space": fit.features.space.id,
-        **{
-            key: str(fit.features.space.description[key])
-            for key in ("backbone", "layer", "precision", "preprocessing", "interpolation")
-            if key in fit.features.space.description
-        },
-    }
-    items = "".join(f"<dt>{key}</dt><dd>{safe(value)}</dd>" for key, value in facts.items())
-    return f"<dl>{items}</dl>"
-
-
-def _solver(fit: Fit) -> str:
-    if "l2" in fit.solution.chosen:
-        return f"L-BFGS, L2 strength {fit.solution.chosen['l2']:.3g}"
-    return f"Adam, {fit.solver.epochs} epochs, batches of {fit.solver.batch_size}"
-
-
-def _history(fit: Fit) -> tuple[str, str]:
-    names = ("train", "validation")
-    series = [[point[f"{name}_loss"] for point in fit.solution.history] for name in names]
-    legend = "".join(
-        f'<span><i class="key {style}"></i>{name}</span>'
-        for style, name in zip(SERIES, names, strict=True)
-    )
-    if "l2" in fit.solution.chosen:
-        title, key, label = "Loss by L2 strength", "l2", "L2 strength, from strong to weak"
-        note = "The dashed line is the strength with the least validation loss: the one chosen."
+def _history(fit: Fit) -> dict[str, Any]:
+    history = fit.solution.history
+    names = [name for name in ("train", "validation") if f"{name}_loss" in history[0]]
+    by_strength = "l2" in fit.solution.chosen
+    if by_strength:
+        title, key, label = "Loss by strength of regularisation", "l2", "L2 strength, falling"
+        note = "The dashed line is the strength that was chosen: the least validation loss."
     else:
         title, key, label = "Loss by epoch", "epoch", "epoch"
         note = "Training loss is the mean over an epoch's batches, validation loss that after it."
     chart = line_chart(
-        [point[key] for point in fit.solution.history],
-        series,
+        [point[key] for point in history],
+        [[point[f"{name}_loss"] for point in history] for name in names],
         names,
         x_label=label,
-        y_label="loss in nats",
-        log=key == "l2",
+        y_label="loss",
+        log=by_strength,
         chosen=fit.solution.chosen.get("l2"),
     )
-    return title, (
-        f'<p class="legend small soft">{legend}</p><figure>{chart}'
-        f"<figcaption>{note}</figcaption></figure>"
-    )
+    series = [{"style": s, "name": n} for s, n in zip(SERIES, names, strict=False)]
+    return {"title": title, "chart": chart, "note": note, "names": series}
 
 
-def _reliability(test: Scores) -> str:
-    bins = confidence_bins(test)
-    chart = reliability_chart(bins, 0.5 if test.classes == 2 else 0.0)
-    return (
-        f"<figure>{chart}<figcaption>How often the test answers of a confidence are right, in bins "
-        "of equal counts; on the dashed line they are as sure as they ought to be. "
-        f"Expected calibration error {calibration_error(bins):.3f}.</figcaption></figure>"
-    )
-
-
-def _confusion(fit: Fit) -> tuple[str, str]:
-    classes, confusion = fit.features.classes, fit.test.confusion
-    if len(classes) > _MATRIX_CLASSES:
-        wrong = confusion - np.diag(np.diag(confusion))
-        order = np.argsort(-wrong, axis=None, kind="stable")[:_TABLE_ROWS]
-        pairs = [divmod(int(cell), len(classes)) for cell in order if wrong.flat[cell]]
-        rows = [
-            (safe(classes[true], 60), safe(classes[taken], 60), f"{wrong[true, taken]:,}")
-            for true, taken in pairs
-        ]
-        return "What is taken for what", table(("label", "taken for", "test images"), rows, texts=2)
-    head = "".join(f'<th scope="col">{safe(label, 24)}</th>' for label in classes)
-    body = "".join(
-        f'<tr><th scope="row" class="text">{safe(label, 40)}</th>{_confusion_cells(row, true)}</tr>'
-        for true, (label, row) in enumerate(zip(classes, confusion, strict=True))
-    )
-    return "Confusion on the test images", (
-        '<div class="scroll"><table class="confusion"><thead><tr>'
-        f'<th class="text">label ↓ taken for →</th>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _confusion_cells(row: np.ndarray, true: int) -> str:
-    shares = row / max(row.sum(), 1)
-    return "".join(
-        f'<td class="{"right" if taken == true else "wrong"}" '
-        # The square root shows a single mistake among hundreds.
-        f'style="--share:{0.6 * np.sqrt(share):.2f}">{count:,}</td>'
-        for taken, (count, share) in enumerate(zip(row, shares, strict=True))
-    )
-
-
-def _classes(fit: Fit) -> str:
-    figures = fit.figures.per_class
-    order = sorted(range(len(figures)), key=lambda code: (figures[code].recall.value, code))
-    rows = [
-        (
-            safe(fit.features.classes[code], 60),
-            f"{fit.features.counts[code]:,}",
-            f"{figures[code].images:,}",
-            _share(figures[code].recall.value),
-            _share(figures[code].precision.value),
-        )
-        for code in order[:_TABLE_ROWS]
+def _usage(folder: Path | None) -> list[str]:
+    place = str(folder) if folder else "DIR"
+    return [
+        f"onceover predict IMAGE --head {shlex.quote(place)}",
+        "",
+        "from onceover import load_classifier",
+        f"load_classifier({place!r}).predict(['IMAGE'])",
     ]
-    left = len(order) - len(rows)
-    return table(("class", "images", "tested", "recall", "precision"), rows) + (
-        f'<p class="soft small">and {left} more of higher recall</p>' if left else ""
-    )
 
 
-def _share(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.1%}"
+def _earlier(heads_folder: Path, folder: Path | None) -> list[tuple[str, ...]]:
+    """Return the other heads of a cache, the newest first, from what their metrics say."""
+    heads: list[tuple[str, ...]] = []
+    for path in heads_folder.glob(f"*/{METRICS}"):
+        if path.parent == folder:
+            continue
+        try:
+            record = json.loads(path.read_text(encoding="ascii"))
+            heads.append(
+                (
+                    path.parent.name,
+                    str(record.get("written", ""))[:10],
+                    f"{len(record['classes']):,}",
+                    f"{int(record['split']['test']):,}",
+                    percent(float(record["test"]["accuracy"])),
+                )
+            )
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            continue  # not a head of ours: the page can do without it
+    return sorted(heads, key=lambda head: head[1], reverse=True)[:_HEADS]
 
 
-def _mistakes(fit: Fit) -> str:
-    test, classes = fit.test, fit.features.classes
-    wrong = np.flatnonzero(test.predicted != test.labels)
-    if not len(wrong):
-        return "<p>None: every test image got its label.</p>"
-    worst = wrong[np.argsort(-test.confidences[wrong], kind="stable")][:_MISTAKES]
-    rows = [
-        (
-            safe(fit.features.paths[fit.split.test[number]]),
-            safe(classes[test.labels[number]], 60),
-            safe(classes[test.predicted[number]], 60),
-            f"{test.confidences[number]:.1%}",
-        )
-        for number in worst
+def _facts(fit: Fit) -> list[tuple[str, str]]:
+    features, description = fit.features, fit.features.space.description
+    left_out = {
+        "rejected": len(features.rejected),
+        "under several labels": len(features.conflicts),
+        "lost by the cache": features.missing,
+    }
+    shown = ("backbone", "layer", "precision", "preprocessing", "interpolation")
+    return [
+        ("images", f"{len(features):,} distinct, {features.duplicates:,} duplicates"),
+        ("left out", ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none"),
+        ("source", _last_parts(features.datasets)),
+        ("split", f"{fit.split.name} by class, seed {fit.options.seed}"),
+        ("solver", _solver(fit)),
+        ("feature space", features.space.id),
+        *((key, str(description[key])) for key in shown if key in description),
     ]
-    shown = f"{len(rows)} of {len(wrong):,}" if len(rows) < len(wrong) else f"all {len(wrong):,}"
-    return (
-        f'<p class="soft small">{shown} mistakes among {len(test.labels):,} test images; a wrong '
-        "label in the source is often found here.</p>"
-    ) + table(("image", "label", "taken for", "confidence"), rows, texts=3)
+
+
+def _last_parts(names: Sequence[str]) -> str:
+    """A source's name is its path: the last part of it is what the reader needs."""
+    return ", ".join(PurePath(name.replace("\\", "/")).name for name in names)
+
+
+def _solver(fit: Fit) -> str:
+    balanced = ", balanced classes" if fit.solver.balanced else ""
+    if "l2" in fit.solution.chosen:
+        return f"L-BFGS, L2 strength {fit.solution.chosen['l2']:.3g}{balanced}"
+    return f"Adam, {fit.solver.epochs} epochs, batches of {fit.solver.batch_size}{balanced}"

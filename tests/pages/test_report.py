@@ -1,17 +1,21 @@
 """The report: what it says, and that nothing in a label or a path can do anything."""
 
+import base64
+import io
 import re
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from fit_samples import labelled_cache
+from PIL import Image
 
-from engine.estimators.fit import summary
+from engine.estimators.fit import summary, write_fit
 from engine.heads.fit import fit
 from engine.heads.open_features import open_features
 from engine.heads.scores import Bin
 from engine.heads.solvers import SolverOptions
+from engine.heads.split import SplitOptions
 from engine.pages.charts import Axis, line_chart, reliability_chart, round_ticks
 from engine.pages.report import report_page
 
@@ -21,7 +25,7 @@ HOSTILE = "</td><script>alert(1)</script>\"'&\u202e\udcff\n"
 class Page(HTMLParser):
     """Collects the tags, attributes and text of a page; void or closed, each tag must match."""
 
-    VOID = frozenset({"meta", "path", "circle", "rect"})
+    VOID = frozenset({"meta", "path", "circle", "rect", "img"})
 
     def __init__(self, page):
         super().__init__(convert_charrefs=True)
@@ -62,11 +66,12 @@ def test_the_page_says_what_the_fit_came_to(tmp_path, solver):
     result = fitted(tmp_path, {"cat": 120, "dog": 80}, solver)
     page = Page(report_page(result))
     test = result.test
-    assert f"{test.accuracy:.2%}" in page.text
+    assert f"{test.accuracy * 100:.2f} %" in page.text
     assert f"{test.loss:.4f}" in page.text
     assert "cat / dog" in page.text
-    assert "A softmax head on vgg16 fc2 fp32 bilinear" in page.text
-    assert ("Loss by L2 strength" if solver == "lbfgs" else "Loss by epoch") in page.text
+    assert "trained on features of vgg16 fc2 fp32 bilinear" in page.text
+    title = "Loss by strength of regularisation" if solver == "lbfgs" else "Loss by epoch"
+    assert title in page.text
     assert page.tags.count("svg") == 2
     wrong = np.flatnonzero(test.predicted != test.labels)
     assert len(wrong)
@@ -98,6 +103,42 @@ def test_labels_and_names_are_shown_and_not_obeyed(tmp_path):
     assert "\n" not in summary(result, tmp_path).splitlines()[0]
 
 
+def test_a_page_has_the_pictures_of_its_mistakes(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("cat", "dog"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+    for number in range(120):
+        label = "cat" if number < 60 else "dog"
+        pixels = rng.integers(0, 255, (40, 50, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.jpg")
+    source = tmp_path / "photos"
+    result = fitted(tmp_path / "c", {"cat": 60, "dog": 60}, noise=4, name=str(source))
+    page = Page(report_page(result))
+    wrong = int((result.test.predicted != result.test.labels).sum())
+    pictures = [value for name, value in page.attributes if name == "src"]
+    assert 0 < len(pictures) == min(wrong, 24)
+    for picture in pictures:
+        data = base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))
+        assert Image.open(io.BytesIO(data)).size == (96, 96)
+
+
+def test_warnings_come_first(tmp_path):
+    result = fitted(tmp_path, {"a": 60, "b": 60, "rare": 1})
+    page = Page(report_page(result))
+    assert page.text.index("says nothing of: rare") < page.text.index("The surest mistakes")
+
+
+def test_the_page_names_the_other_heads_of_the_cache_and_how_to_use_this_one(tmp_path):
+    result = fitted(tmp_path / "c", {"a": 60, "b": 60})
+    write_fit(fit(open_features(result.features.space), SplitOptions((60, 40))), None, report=False)
+    folder = write_fit(result, None, report=True)
+    page = Page((folder / "report.html").read_text(encoding="utf-8"))
+    assert "_60-40_lbfgs_seed0" in page.text
+    assert folder.name not in page.text[page.text.index("Earlier heads") :]
+    assert f"onceover predict IMAGE --head {folder}" in page.text
+    assert "training images" in page.text
+
+
 def test_the_same_fit_has_the_same_page(tmp_path):
     result = fitted(tmp_path, {"cat": 60, "dog": 60})
     assert report_page(result) == report_page(result)
@@ -116,7 +157,7 @@ def test_many_classes_are_listed_by_what_is_taken_for_what(tmp_path):
     result = fitted(tmp_path, {f"class {n:02}": 20 for n in range(30)})
     page = Page(report_page(result))
     assert "What is taken for what" in page.text
-    assert "and 10 more of higher recall" in page.text
+    assert "and 10 more, of which more are found" in page.text
     assert ("class", "confusion") not in page.attributes
 
 

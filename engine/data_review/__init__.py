@@ -1,0 +1,1 @@
+"""What is wrong with the data, by the features: wrong labels, duplicates, conflicts, odd ones."""

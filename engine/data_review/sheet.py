@@ -1,0 +1,139 @@
+"""`review.csv`: a row an image, to sort, mark and feed back; and the table that marks give."""
+
+import csv
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from cache.commandline.printable import printable
+from cache.failures import Failure
+from cache.files import write_whole
+from engine.data_review.findings import Findings
+
+_log = logging.getLogger(__name__)
+
+NAME = "review.csv"
+
+# What stands in `new_label` of an image that is to be left out.
+DROP = "drop"
+
+_COLUMNS = (
+    "path",
+    "label",
+    "new_label",
+    "suggested",
+    "score",
+    "confidence",
+    "side",
+    "nearest_cosine",
+    "near_duplicate",
+    "dataset",
+)
+
+
+def sheet(findings: Findings) -> bytes:
+    """Return the sheet, UTF-8: every image, the most suspected label first.
+
+    `new_label` is empty: who reviews writes a class, or `drop`.
+    """
+    features, stream = findings.features, io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    partner: dict[int, int] = {}
+    for one, other in findings.pairs.images.tolist():
+        partner.setdefault(one, other)
+        partner.setdefault(other, one)
+    for image in findings.ranked.tolist():
+        suggested = findings.suggested[image]
+        row = (
+            features.paths[image],
+            findings.label(image),
+            "",
+            features.classes[suggested] if suggested >= 0 else "",
+            _number(findings.suspicion[image]),
+            _number(findings.confidence[image]),
+            findings.side(image),
+            _number(findings.pairs.nearest[image]),
+            features.paths[partner[image]] if image in partner else "",
+            features.datasets[features.dataset_of[image]],
+        )
+        writer.writerow([text.encode("utf-8", "replace").decode("utf-8") for text in row])
+    for conflict in features.conflicts:
+        for dataset, path, label in conflict.samples:
+            row = (path, label, "", "", "", "", "conflict", "", "", dataset)
+            writer.writerow([text.encode("utf-8", "replace").decode("utf-8") for text in row])
+    return stream.getvalue().encode("utf-8")
+
+
+def apply_sheet(sheet_path: Path, out: Path) -> dict[str, int]:
+    """Write a table of path and label with a sheet's marks; return how many of what.
+
+    A row of a conflict without a mark is left out. Nothing but `out`, which must be new, changes.
+
+    Raises:
+        Failure: the sheet is none, or `out` is there already.
+    """
+    if out.exists():
+        raise Failure(f"{printable(str(out))} is there already; give a new name")
+    counts = {"kept": 0, "changed": 0, "dropped": 0}
+    rows = []
+    for row in _rows(sheet_path):
+        mark = row["new_label"].strip()
+        dropped = mark == DROP or (not mark and row.get("side") == "conflict")
+        label = mark or row["label"]
+        changed = bool(mark) and mark != row["label"]
+        counts["dropped" if dropped else "changed" if changed else "kept"] += 1
+        if not dropped:
+            rows.append((_location(row["dataset"], row["path"]), label))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("path", "label"))
+    writer.writerows(rows)
+    write_whole(out, stream.getvalue().encode("utf-8"))
+    inside = {row["dataset"] for row in _rows(sheet_path) if not _folder(row["dataset"])}
+    for dataset in sorted(inside):
+        _log.warning(
+            "paths of %s are those inside it: unpack it, and give its folder as the base of the "
+            "table",
+            printable(dataset),
+        )
+    return counts
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
+    except FileNotFoundError as error:
+        raise Failure(f"there is no {printable(str(path))}; review a cache first") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise Failure(f"{printable(str(path))} is no CSV in UTF-8: {error}") from error
+    missing = {"path", "label", "new_label", "dataset"} - set(reader.fieldnames or ())
+    if missing:
+        raise Failure(
+            f"{printable(str(path))} lacks the columns {', '.join(sorted(missing))}; give a "
+            f"{NAME} with its columns"
+        )
+    return rows
+
+
+def _location(dataset: str, path: str) -> str:
+    folder = _folder(dataset)
+    return str(folder / path) if folder else path
+
+
+def _folder(dataset: str) -> Path | None:
+    """Return the folder that a dataset's paths are relative to, if it lies in one."""
+    place = Path(dataset)
+    if place.is_dir():
+        return place
+    if place.suffix.lower() in {".csv", ".tsv", ".parquet"}:
+        return place.parent
+    return None
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.6f}"

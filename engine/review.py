@@ -1,0 +1,104 @@
+"""Cache -> what is wrong with the data.
+
+python -m engine.review --cache DIR
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from cache.commandline.command import Console, command_parser, run_command
+
+
+def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentParser:
+    """Return the command's parser."""
+    parser = command_parser(
+        prog,
+        "Review the images of a cache by their features: suspected wrong labels, near-duplicates, "
+        "conflicts, rejected files, odd and uncertain images.",
+        f"{prog} --cache pets",
+    )
+    parser.add_argument("--cache", metavar="DIR", help="where the features are")
+    parser.add_argument(
+        "--space",
+        metavar="ID",
+        help="which features, by the beginning of an id (default: the only)",
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME",
+        help="which source's images; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--seed", type=_seed, default=0, metavar="S", help="of the folds (default: 0)"
+    )
+    parser.add_argument(
+        "--apply",
+        metavar="REVIEW.CSV",
+        help="write the labels as its column new_label corrects them, a class or drop; needs --out",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="PATH",
+        help="a folder for review.html and review.csv (default: reviews/DATE in the cache); with "
+        "--apply the table to write",
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.review") -> int:
+    """Run the command; return its exit code."""
+    return run_command(build_parser(prog), _review, argv)
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def _review(arguments: argparse.Namespace, console: Console) -> None:
+    from cache.failures import UsageFailure
+
+    if arguments.apply is not None:
+        if arguments.out is None or arguments.cache is not None:
+            raise UsageFailure("--apply takes a review.csv and --out, and no --cache")
+        _apply(arguments, console)
+        return
+    if arguments.cache is None:
+        raise UsageFailure("--cache is missing: where the features are")
+    from pathlib import Path
+
+    from cache.store import FeatureCache
+    from engine.data_review.findings import review
+    from engine.data_review.write import summary, write_review
+    from engine.heads.open_features import open_features
+
+    cache = FeatureCache.open(arguments.cache)
+    features = open_features(cache.space(arguments.space), arguments.dataset)
+    findings = review(features, seed=arguments.seed)
+    out = None if arguments.out is None else Path(arguments.out).expanduser()
+    folder = write_review(findings, cache.path, out)
+    console.result({**findings.payload(), "out": str(folder)}, summary(findings, folder))
+
+
+def _apply(arguments: argparse.Namespace, console: Console) -> None:
+    from pathlib import Path
+
+    from cache.commandline.printable import printable
+    from engine.data_review.sheet import apply_sheet
+
+    out = Path(arguments.out).expanduser()
+    counts = apply_sheet(Path(arguments.apply).expanduser(), out)
+    told = ", ".join(f"{count} {what}" for what, count in counts.items())
+    console.result(
+        {**counts, "out": str(out)},
+        f"{told}; labels in {printable(str(out))}\n"
+        f"next: python -m engine.extract {printable(str(out))} --cache DIR",
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""review.csv and the labels that its marks give."""
+
+import csv
+
+import pytest
+from data_review_samples import planted
+
+from cache.failures import Failure
+from engine.data_review.findings import review
+from engine.data_review.sheet import apply_sheet, sheet
+from engine.heads.open_features import open_features
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "review.csv"
+    path.write_bytes(sheet(review(open_features(planted(tmp_path / "c", {20, 40}, copies=2)))))
+    return path
+
+
+def marked(path, marks):
+    rows = rows_of(path)
+    for row in rows:
+        row["new_label"] = marks.get(row["path"], "")
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_every_image_has_a_row_the_most_suspected_first(written):
+    rows = rows_of(written)
+    assert len(rows) == 300
+    assert {row["path"] for row in rows[:2]} == {"20.jpg", "40.jpg"}
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    near = {row["path"]: row["near_duplicate"] for row in rows if row["near_duplicate"]}
+    assert near == {
+        "101.jpg": "299.jpg",
+        "299.jpg": "101.jpg",
+        "100.jpg": "298.jpg",
+        "298.jpg": "100.jpg",
+    }
+
+
+def test_marks_correct_and_drop(written, tmp_path):
+    before = written.read_bytes()
+    marked(written, {"20.jpg": "cat", "299.jpg": "drop", "7.jpg": "bird"})
+    image = written.read_bytes()
+    counts = apply_sheet(written, tmp_path / "labels.csv")
+    assert counts == {"kept": 297, "changed": 2, "dropped": 1}
+    labels = {row["path"]: row["label"] for row in rows_of(tmp_path / "labels.csv")}
+    assert labels["20.jpg"] == "cat"
+    assert labels["7.jpg"] == "bird"
+    assert "299.jpg" not in labels
+    assert written.read_bytes() == image != before
+
+
+def test_what_is_there_is_not_replaced(written, tmp_path):
+    (tmp_path / "labels.csv").write_text("mine")
+    with pytest.raises(Failure, match="is there already"):
+        apply_sheet(written, tmp_path / "labels.csv")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"a,b\n1,2\n", "lacks the columns dataset, label, new_label, path"), (b"\xff\xfe", "no CSV")],
+)
+def test_another_file_is_one_line(tmp_path, content, message):
+    (tmp_path / "x.csv").write_bytes(content)
+    with pytest.raises(Failure, match=message):
+        apply_sheet(tmp_path / "x.csv", tmp_path / "labels.csv")
+    with pytest.raises(Failure, match="there is no"):
+        apply_sheet(tmp_path / "none.csv", tmp_path / "labels.csv")
