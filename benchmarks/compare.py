@@ -65,9 +65,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--repeats", type=positive, default=5, metavar="N", help="warm runs; 5")
     parser.add_argument(
         "--real-backbone",
-        metavar="FILE.keras",
-        help="a small network with trained weights, on which both ways run in full, to compare "
+        metavar="NAME|FILE.keras",
+        help="a network with trained weights, on which both ways run in full, to compare "
         "accuracies",
+    )
+    parser.add_argument(
+        "--real-weights",
+        default="own",
+        metavar="FILE",
+        help="of a named one, as vgg16's notop file",
     )
     parser.add_argument(
         "--real-preprocessing", default="caffe", metavar="NAME", help="its own (default: caffe)"

@@ -41,19 +41,18 @@ def backbone(keras: Any, request: BackboneRequest) -> Any:
     if request.is_file:
         model = keras.models.load_model(request.backbone, compile=False, safe_mode=True)
         output = model.get_layer(request.layer).output if request.layer else model.outputs[0]
-        return keras.Model(model.inputs[0], output)
+        return keras.Model(model.inputs[0], _pooled(keras, request, output))
     assert request.layer is not None
     architecture = ARCHITECTURES[request.backbone]
     cut = architecture.cuts[request.layer]
-    top: dict[str, Any] = (
-        {"include_top": True}
-        if architecture.with_top
-        else {"include_top": False, "pooling": "avg", "input_shape": (*architecture.size, 3)}
-    )
+    top: dict[str, Any] = {"include_top": True}
+    if not architecture.with_top or cut.any_size:  # what comes before the dense layers
+        pooling = None if architecture.with_top else "avg"
+        top = {"include_top": False, "pooling": pooling, "input_shape": (*architecture.size, 3)}
     weights = None if request.seed is not None else request.weights
     model = getattr(keras.applications, architecture.keras_name)(weights=weights, **top)
     output = model.get_layer(cut.keras_layer).output if cut.keras_layer else model.output
-    model = keras.Model(model.input, output)
+    model = keras.Model(model.input, _pooled(keras, request, output))
     if request.seed is not None:
         shapes = build_architecture(architecture, request.layer, download=False).layers
         drawn = random_weights(shapes, request.seed)
@@ -63,6 +62,13 @@ def backbone(keras: Any, request: BackboneRequest) -> Any:
     return model
 
 
+def _pooled(keras: Any, request: BackboneRequest, output: Any) -> Any:
+    """Return a layer's output as the request pools it."""
+    pools = {"avg": "GlobalAveragePooling2D", "max": "GlobalMaxPooling2D"}
+    pool = request.geometry.pool
+    return output if pool == "none" else getattr(keras.layers, pools[pool])()(output)
+
+
 def end_to_end_model(keras: Any, request: BackboneRequest, classes: int) -> Any:
     """Return the compiled network: the backbone frozen, a new softmax layer on it, Adam.
 
@@ -70,7 +76,10 @@ def end_to_end_model(keras: Any, request: BackboneRequest, classes: int) -> Any:
     """
     frozen = backbone(keras, request)
     frozen.trainable = False
-    outputs = keras.layers.Dense(classes, activation="softmax", name="head")(frozen.output)
+    output = frozen.output
+    if len(output.shape) > 2:
+        output = keras.layers.Flatten()(output)
+    outputs = keras.layers.Dense(classes, activation="softmax", name="head")(output)
     model = keras.Model(frozen.input, outputs)
     model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     if (request.backbone, request.layer, classes) == ("vgg16", "fc2", 2):

@@ -80,7 +80,9 @@ def _checked(plan: Plan, precision: str) -> dict[str, Any]:
 def _whole(plan: Plan) -> dict[str, Any]:
     """Run both ways in full on the backbone with trained weights."""
     arguments = plan.arguments
-    request = backbone_request(arguments.real_backbone, "own", None, arguments.real_preprocessing)
+    request = backbone_request(
+        arguments.real_backbone, arguments.real_weights, None, arguments.real_preprocessing
+    )
     done = run(
         python(
             "benchmarks.baselines.end_to_end", str(plan.given), *request.options(),

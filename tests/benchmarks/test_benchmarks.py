@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import augmentation, page, preprocessing
+from benchmarks.baselines import keras_network
 from benchmarks.comparison.agreement import compared
 from benchmarks.comparison.chart import warm_seconds
 from benchmarks.comparison.times import (
@@ -38,6 +39,7 @@ from benchmarks.measuring.record import RESULTS, read_record, record, table, wri
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
 from engine.backbones.model import METADATA_KEY
+from engine.backbones.request import backbone_request
 from engine.export import main as export_main
 from engine.extract import main as extract_main
 from engine.heads.open_features import open_features
@@ -274,6 +276,14 @@ def test_division_by_255_is_the_only_difference(exported, tmp_path):
     assert np.allclose(right_features, 255 * wrong_features, rtol=1e-4, atol=1e-4)
     described = {entry.key: entry.value for entry in onnx.load(wrong).metadata_props}
     assert json.loads(described[METADATA_KEY])["preprocessing"] == "caffe, then / 255"
+
+
+def test_a_notop_file_is_the_frozen_part_of_an_end_to_end_network(shared_data):
+    weights = shared_data / "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    request = backbone_request("vgg16", str(weights), None, None)
+    model = keras_network.end_to_end_model(keras_network.start_keras(), request, 2)
+    assert model.output_shape == (None, 2)
+    assert model.count_params() == 14_714_688 + 2 * 512 + 2
 
 
 # Measuring and recording.
