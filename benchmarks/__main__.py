@@ -23,6 +23,7 @@ QUICK = (
     "preprocessing",
     "extraction",
     "calibration",
+    "verdict",
     "augmentation",
 )
 

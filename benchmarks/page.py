@@ -19,6 +19,7 @@ from benchmarks import (
     head,
     peers,
     preprocessing,
+    verdict,
 )
 from benchmarks.baselines import scratch_cnn
 from benchmarks.measuring.machine import ROOT
@@ -90,10 +91,12 @@ def precision_page(results: Path) -> str:
     """Return the page on int8: all backbones that were measured."""
     template = Template((Path(__file__).parent / "precision.md").read_text(encoding="utf-8"))
     extractions, variants = _records(results, "extraction"), _records(results, "calibration")
+    verdicts = _records(results, "verdict")
     return template.substitute(
         extraction=_texts(extractions, "extraction", extraction.summary),
         calibration=_texts(variants, "calibration", calibration.summary),
-        machines=_machines({**extractions, **variants}),
+        verdict=_texts(verdicts, "verdict", verdict.summary),
+        machines=_machines({**extractions, **variants, **verdicts}),
     )
 
 

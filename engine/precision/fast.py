@@ -26,11 +26,11 @@ _SURVEYED, _FITTED, _JUDGED = 16, 40, 16
 
 # What the convolutions split one by one may lose at first, added up, and by which factor at most
 # another plan may differ.
-_FIRST_LOSS, _STEP = 0.01, 2.5
+_FIRST_LOSS, _STEP = 0.02, 2.5
 
 # Plans that are fitted, the share of what the features may lose that they aim at, and the share
 # from which on no other plan is worth its time.
-_PLANS, _AIM, _ENOUGH = 2, 0.8, 0.4
+_PLANS, _AIM, _ENOUGH = 2, 0.8, 0.6
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ RANKS = (20, 16, 12, 8, 4)
 def losses(monkeypatch):
     """Say what ranks save and lose; return the losses that were asked for."""
     ways = [Option(None, 1.0, 0.0)]
-    ways += [Option(rank, rank / 30, 0.0022 * (24 - rank) * (1.24 - 0.01 * rank)) for rank in RANKS]
+    ways += [Option(rank, rank / 30, 0.0044 * (24 - rank) * (1.24 - 0.01 * rank)) for rank in RANKS]
     asked = []
     choose = engine.precision.fast.choose_ranks
 
