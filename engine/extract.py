@@ -43,6 +43,18 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     parser.add_argument("--limit-per-class", type=_count, metavar="N", help="images of each class")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
     parser.add_argument(
+        "--until-steady",
+        action="store_true",
+        help="stop when more images would not change a head's accuracy by --steady-points",
+    )
+    parser.add_argument(
+        "--steady-points",
+        type=_points,
+        default=0.5,
+        metavar="P",
+        help="hundredths of accuracy that twice the images would have to gain (default: 0.5)",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="say what is found, and stop before any is read"
     )
     parser.add_argument(
@@ -98,6 +110,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _points(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 100")
+    return value
+
+
 def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from contextlib import ExitStack
 
@@ -107,6 +126,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from engine.process.stop import stop_request
     from engine.runner.account import joined_payload, rejections, summary
     from engine.runner.extract import Extractor, FeatureRequest
+    from engine.runner.until_steady import extract_until_steady
 
     with ExitStack() as stack:
         # All are looked at before the first is extracted, so that a wrong one costs no pass.
@@ -135,7 +155,13 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         # The largest first: what it says of the precision holds for all.
         order = sorted(surveys, key=lambda images: -len(images.samples))
         extractor = Extractor(arguments.cache, request)
-        done = {id(images): extractor.extract(images, execution) for images in order}
+        done = {}
+        for images in order:
+            if arguments.until_steady:
+                points = arguments.steady_points
+                done[id(images)] = extract_until_steady(extractor, images, points, execution)
+            else:
+                done[id(images)] = extractor.extract(images, execution)
     extractions = [done[id(images)] for images in surveys]
     for line in rejections(extractions):
         console.say(line)

@@ -86,7 +86,7 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
         f"space {first.space.id} ({first.model.backbone} at {first.model.layer}, "
         f"{first.model.precision}) in {printable(cache)}; {seconds:.1f} s{rate}"
     )
-    lines = [counts, space]
+    lines = [counts, *_steady(extractions), space]
     if done > rejected and not any(extraction.survey.classes for extraction in extractions):
         lines.append(
             "without labels there is no head to train: folders or a table's column give them"
@@ -97,3 +97,23 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
     else:
         lines.append(f"no image gives a feature; {first.survey.source.advice}")
     return "\n".join(lines)
+
+
+def _steady(extractions: Sequence[Extraction]) -> list[str]:
+    """Return a line for each extraction whose heads were watched."""
+    lines = []
+    for extraction in extractions:
+        steady = extraction.steady
+        if steady is None or steady.last is None:
+            continue
+        last = steady.last
+        end = (
+            "more would hardly change it, so the rest was left out"
+            if steady.stopped
+            else "not steady yet when all were extracted"
+        )
+        lines.append(
+            f"accuracy {last.accuracy:.4f} ({last.interval[0]:.4f} to {last.interval[1]:.4f}) out "
+            f"of fold with {counted(last.images, 'image')}: {end}"
+        )
+    return lines

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from engine.backbones.model import ModelDescription, ModelFile
 from engine.backbones.request import PRECISIONS, BackboneRequest
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores
+from engine.heads.steadiness import Steadiness
 from engine.images.decode import DECODE_RULE
 from engine.images.formats import INTERPOLATIONS
 from engine.precision.calibration_set import Images
@@ -46,10 +47,34 @@ class FeatureRequest:
 
 
 @dataclass(frozen=True)
+class Steady:
+    """How an extraction that watches its heads ended, see `engine.runner.until_steady`.
+
+    last: what heads on the images do; None where they were too few. stopped: whether images were
+    left out because more of them would change nothing.
+    """
+
+    last: Steadiness | None
+    stopped: bool
+
+    def payload(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        if self.last is None:
+            return {"accuracy": None, "interval": None, "images": 0, "stopped": self.stopped}
+        return {
+            "accuracy": self.last.accuracy,
+            "interval": list(self.last.interval),
+            "images": self.last.images,
+            "stopped": self.stopped,
+        }
+
+
+@dataclass(frozen=True)
 class Extraction:
     """What an extraction did.
 
     seconds: of all of it, the survey too. pass_seconds: of the pass over the images alone.
+    steady: where heads were watched on the way.
     """
 
     survey: Survey
@@ -59,6 +84,7 @@ class Extraction:
     tally: Tally
     seconds: float
     pass_seconds: float
+    steady: Steady | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -84,6 +110,7 @@ class Extraction:
             "seconds": round(self.seconds, 4),
             "images_per_second": round(self.images_per_second, 3),
             "stages": stages,
+            **({"steady": self.steady.payload()} if self.steady else {}),
         }
 
 
@@ -128,6 +155,18 @@ class Extractor:
         Raises: as the function `extract`.
         """
         started = time.perf_counter()
+        choice = self.choose(survey, execution)
+        chosen = time.perf_counter()
+        extraction = self.run(survey, choice, execution)
+        return replace(extraction, seconds=survey.seconds + chosen - started + extraction.seconds)
+
+    def choose(self, survey: Survey, execution: Execution = Execution()) -> Choice:
+        """Choose the precision; an int8 model is made of the survey's images where one is due.
+
+        The choice and its reason are logged.
+
+        Raises: as the function `extract`.
+        """
         images = Images(
             survey.source,
             survey.samples,
@@ -137,23 +176,22 @@ class Extractor:
             execution.threads or available_cores(),
         )
         choice = choose_precision(self.request.precision, self.model, self.cache, images)
-        description = choice.model.description
-        _log.info("precision %s: %s", description.precision, choice.reason)
+        _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
+        return choice
+
+    def run(self, survey: Survey, choice: Choice, execution: Execution = Execution()) -> Extraction:
+        """Bring the features of a survey's images into the cache, as it was chosen.
+
+        Raises: as the function `extract`.
+        """
         target = Target(
             choice.space, lambda: self.backbone(choice.model), self.request.interpolation
         )
-        begun = time.perf_counter()
+        started = time.perf_counter()
         tally = run_pass(survey, target, execution)
-        ended = time.perf_counter()
-        return Extraction(
-            survey,
-            choice.space,
-            description,
-            choice.reason,
-            tally,
-            survey.seconds + ended - started,
-            ended - begun,
-        )
+        seconds = time.perf_counter() - started
+        description = choice.model.description
+        return Extraction(survey, choice.space, description, choice.reason, tally, seconds, seconds)
 
 
 def extract(

@@ -1,0 +1,120 @@
+"""An extraction that stops when more images would not change what a head can do.
+
+The order of a survey is a fair sample, so its first images are taken, a head is fitted, then more
+of them, until the rule of `engine.heads.steadiness` holds. A later run goes on from there.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from cache.failures import UsageFailure
+from cache.rows import class_order
+from cache.space import Space
+from engine.heads.steadiness import FOLDS, LEAST_OF_A_CLASS, Steadiness, measure_steadiness
+from engine.process.execution import Execution
+from engine.runner.extract import Extraction, Extractor, Steady
+from engine.runner.survey import Survey
+from engine.runner.tally import Tally
+
+_log = logging.getLogger(__name__)
+
+_STAGES = ("read", "decode", "infer", "write")
+
+# How many times as many images each look takes as the one before.
+_GROWTH = 2**0.5
+
+
+def extract_until_steady(
+    extractor: Extractor, survey: Survey, points: float = 0.5, execution: Execution = Execution()
+) -> Extraction:
+    """Extract more and more of a survey until twice the images would not gain `points`.
+
+    The result says in `steady` what heads on them do, and whether images were left out.
+
+    points: hundredths of accuracy.
+
+    Raises:
+        UsageFailure: the source can only be read in its own order, which is no fair sample, or it
+            has fewer than two classes.
+        Failure, Interrupted: as `engine.runner.extract.extract`.
+    """
+    if survey.source.sequential:
+        raise UsageFailure(
+            f"{survey.location} can only be read in its own order, which is no fair sample; "
+            "give a folder, a .zip or an unpacked .tar"
+        )
+    if len(survey.classes) < 2:
+        raise UsageFailure("whether more images help is seen by a head, which needs two classes")
+    choice = extractor.choose(survey, execution)
+    earlier: list[Extraction] = []
+    last: Steadiness | None = None
+    for count in _counts(survey, points):
+        part = replace(survey, samples=survey.samples[:count], adds=count < len(survey.samples))
+        earlier.append(extractor.run(part, choice, execution))
+        last = _measured(choice.space, part)
+        if last is not None:
+            _report(last)
+            if last.is_steady(points) and count < len(survey.samples):
+                return _joined(earlier, Steady(last, stopped=True))
+    return _joined(earlier, Steady(last, stopped=False))
+
+
+def _counts(survey: Survey, points: float) -> Iterator[int]:
+    """Yield after how many samples to look: not before one image is less than `points`."""
+    every = len(survey.samples)
+    count = max(100 / points, 2 * FOLDS * LEAST_OF_A_CLASS, LEAST_OF_A_CLASS * len(survey.classes))
+    while count < every:
+        yield round(count)
+        count *= _GROWTH
+    yield every
+
+
+def _measured(space: Space, part: Survey) -> Steadiness | None:
+    """Measure on the distinct labelled images of a part."""
+    paths = {sample.path for sample in part.samples}
+    labels: dict[bytes, str] = {
+        row.digest: row.label
+        for row in space.rows([part.dataset])
+        if row.path in paths and row.status == "cached" and row.label is not None
+    }
+    classes = class_order(set(labels.values()))
+    codes = {label: code for code, label in enumerate(classes)}
+    digests = np.frombuffer(b"".join(labels), np.uint8).reshape(-1, 32)
+    y = np.array([codes[label] for label in labels.values()], np.int64)
+    if len(classes) < 2:
+        return None
+    features = space.index().read(digests)
+    return measure_steadiness(features, y, len(classes), part.selection.seed)
+
+
+def _report(last: Steadiness) -> None:
+    low, high = last.interval
+    _log.info(
+        "%d images: accuracy %.4f (%.4f to %.4f), %+.2f points by the last doubling",
+        last.images,
+        last.accuracy,
+        low,
+        high,
+        100 * last.gain,
+    )
+
+
+def _joined(extractions: list[Extraction], steady: Steady) -> Extraction:
+    """Return one extraction for several, each of which found what those before had computed."""
+    last = extractions[-1]
+    tallies = [extraction.tally for extraction in extractions]
+    computed = sum(tally.computed for tally in tallies)
+    again = computed - last.tally.computed
+    tally = Tally(
+        computed,
+        last.tally.hits - again,
+        last.tally.duplicates,
+        last.tally.rejected,
+        *(sum(getattr(tally, stage) for tally in tallies) for stage in _STAGES),
+    )
+    seconds = sum(extraction.seconds for extraction in extractions)
+    passes = sum(extraction.pass_seconds for extraction in extractions)
+    return replace(last, tally=tally, seconds=seconds, pass_seconds=passes, steady=steady)

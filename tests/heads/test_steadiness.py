@@ -1,0 +1,51 @@
+"""Whether more images would change what a head can do: the paired rule."""
+
+import numpy as np
+import pytest
+
+from engine.heads.steadiness import Steadiness, measure_steadiness
+
+
+def problem(count, dimension, distance, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    features = rng.standard_normal((count, dimension))
+    features[:, 0] += distance * (labels - 0.5)
+    return features.astype(np.float32), labels
+
+
+def test_images_that_are_told_apart_at_once_are_steady():
+    measured = measure_steadiness(*problem(200, 10, 12.0), 2)
+    assert measured.accuracy == 1.0
+    assert measured.gain == 0.0
+    assert measured.is_steady(0.5)
+
+
+def test_what_still_learns_is_not_steady():
+    """Many features, few of them of use: each doubling of the images gains points."""
+    features, labels = problem(200, 400, 3.0)
+    measured = measure_steadiness(features, labels, 2)
+    assert 0.6 < measured.accuracy < 0.95
+    assert measured.interval[0] < measured.accuracy < measured.interval[1]
+    assert measured.gain > 0.005
+    assert not measured.is_steady(0.5)
+    assert measured.is_steady(100)
+
+
+def test_the_loss_alone_may_show_that_more_is_learnt():
+    steady = {"images": 200, "accuracy": 1.0, "interval": (0.98, 1.0), "loss": 0.1, "gain": 0.0}
+    assert not Steadiness(**steady, loss_gain=0.05).is_steady(0.5)
+    assert Steadiness(**steady, loss_gain=0.009).is_steady(0.5)
+
+
+def test_the_same_images_give_the_same_answer():
+    features, labels = problem(120, 30, 2.0)
+    assert measure_steadiness(features, labels, 2) == measure_steadiness(features, labels, 2)
+
+
+@pytest.mark.parametrize("few", [0, 1, 9])
+def test_a_class_with_too_few_images_says_nothing(few):
+    features, labels = problem(100, 5, 1.0)
+    labels[:] = 0
+    labels[:few] = 1
+    assert measure_steadiness(features, labels, 2) is None
