@@ -30,12 +30,6 @@ KEYS = [
 
 
 @pytest.fixture
-def options(tiny_backbone, tmp_path):
-    backbone = ["--backbone", str(tiny_backbone), "--preprocessing", "tf", "--precision", "fp32"]
-    return [*backbone, "--cache", str(tmp_path / "cache")]
-
-
-@pytest.fixture
 def run(options, capsys):
     """Run the command on a source; return its JSON."""
 

@@ -14,12 +14,6 @@ from engine.sources import file_bytes, file_stats
 
 
 @pytest.fixture
-def options(tiny_backbone, tmp_path):
-    backbone = ["--backbone", str(tiny_backbone), "--preprocessing", "tf", "--precision", "fp32"]
-    return [*backbone, "--cache", str(tmp_path / "cache")]
-
-
-@pytest.fixture
 def run(options, capsys):
     """Run the command; return its exit code, its JSON and its messages."""
 

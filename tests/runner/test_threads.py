@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from level_samples import Level
 
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
@@ -20,19 +21,6 @@ from engine.sources.base import Listing, Sample, Source, Unreadable
 from engine.sources.load import Loader
 
 SIZE = (4, 4)
-
-
-class Steps:
-    """Counts what is in memory: pixels that were decoded and not yet run."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    def add(self, count):
-        with self.lock:
-            self.now += count
-            self.most = max(self.most, self.now)
 
 
 class Numbers(Source):
@@ -168,7 +156,7 @@ def test_a_second_pass_loads_no_backbone(space):
 def test_images_in_memory_never_exceed_the_bound(space, monkeypatch, batch_size, threads, least):
     from engine.sources import load as loading
 
-    steps = Steps()
+    steps = Level()
     decode = loading.decode_with_remark
 
     def counted(*arguments):
@@ -302,7 +290,7 @@ def test_an_error_of_the_backbone_ends_the_pass(space):
 
 
 def test_the_loader_keeps_order_and_the_bound_ahead():
-    under_way = Steps()
+    under_way = Level()
 
     class Slow(Numbers):
         def read(self, sample):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from level_samples import Level
 from PIL import Image
 
 from engine.images.decode import Decoded
@@ -17,19 +18,6 @@ from engine.sources.load import Loader, none_cached
 from engine.sources.open import open_source
 
 MEMBER = 1000
-
-
-class Heap:
-    """Counts bytes that were read and not yet let go, and how many there were at most."""
-
-    def __init__(self):
-        self.lock = threading.Lock()
-        self.now = self.most = 0
-
-    def add(self, count):
-        with self.lock:
-            self.now += count
-            self.most = max(self.most, self.now)
 
 
 class Members(Source):
@@ -51,7 +39,7 @@ class Members(Source):
 
 @pytest.fixture
 def heap(monkeypatch):
-    heap = Heap()
+    heap = Level()
 
     def decode(data, size, _):
         heap.add(-len(data))
