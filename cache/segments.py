@@ -4,35 +4,35 @@ Folder `datasets/KEY` of a space, KEY the first 16 hexadecimal digits of the SHA
 dataset's name; in it `dataset.json` with the name, and segments NUMBER-KIND-SHA256.h5, each a
 file of `cache.row_files` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
 and takes the place of all before it; `rows` holds some of a run under way, and lies over them.
+`whole_I_N` and `rows_I_N` are those of a run over the share I of N: what it finishes takes the
+place of the rows of its share alone. So the shares of a dataset need no lock between them, which
+many clusters' file systems do not have.
 """
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cache.failures import Failure
-from cache.files import Damaged, file_sha256, refuse_links, write_whole
+from cache.files import Damaged, refuse_links, write_whole
 from cache.known_files import KnownFiles
 from cache.part import SUFFIX
 from cache.record import read_record, write_record
 from cache.row_files import (
     RowColumns,
-    checksum,
-    encoded_texts,
-    read_checksum,
     read_columns,
     read_rows,
     rows_bytes,
 )
-from cache.rows import STATUSES, Row, overlay
+from cache.rows import Row, overlay
+from cache.segment_kind import Kind, kind_of
+from cache.share import Share
 
 _NAME = "dataset.json"
-
-_WHOLE, _PARTIAL = "whole", "rows"
 
 # How often a reader lists the segments anew because a run finished and removed them meanwhile.
 _ATTEMPTS = 5
@@ -55,24 +55,26 @@ class Segments:
         return self.folder / _NAME
 
     def paths(self) -> list[Path]:
-        """Return the segments in force, oldest first."""
+        """Return the segments that have rows in force, oldest first."""
         paths = sorted(self.folder.glob(f"[0-9]*{SUFFIX}"))
-        whole = [number for number, path in enumerate(paths) if f"-{_WHOLE}-" in path.name]
+        whole = [number for number, path in enumerate(paths) if kind_of(path) == Kind(True)]
         return paths[whole[-1] :] if whole else paths
 
     def partial(self) -> list[Path]:
         """Return the segments of runs that are not finished: under way, or killed."""
-        return list(self.folder.glob(f"[0-9]*-{_PARTIAL}-*{SUFFIX}"))
+        paths = self.folder.glob(f"[0-9]*{SUFFIX}")
+        return [path for path in paths if not kind_of(path).finished]
 
     def is_complete(self) -> bool:
         """Tell whether no segment has gone.
 
         Each run writes one when it begins, and none goes before a finished run has written a
-        whole one: without such a one they are numbered from 1 on.
+        whole one: without such a one they are numbered from 1 on. Of a share that was finished
+        the others' numbers say nothing.
         """
         for _ in range(_ATTEMPTS):  # a run may finish while they are listed
             numbers = sorted({int(path.name.split("-", 1)[0]) for path in self.paths()})
-            whole = any(f"-{_WHOLE}-" in path.name for path in self.paths())
+            whole = any(kind_of(path).finished for path in self.paths())
             if whole or (numbers and numbers == list(range(1, len(numbers) + 1))):
                 return True
         return not self.record.exists()
@@ -81,8 +83,19 @@ class Segments:
         """Return the rows in force. Raises Damaged if they are not what was written."""
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
-                return list(overlay(map(self._read, self.paths())))
+                return list(overlay(self._in_force(self.paths())))
         raise Failure(f"the rows of {self.name} change all the time; try again later")
+
+    def _in_force(self, paths: list[Path]) -> Iterator[list[Row]]:
+        """Yield the rows of segments, but for those whose share a later run has finished."""
+        kinds = [kind_of(path) for path in paths]
+        for place, path in enumerate(paths):
+            later = {kind.share for kind in kinds[place + 1 :] if kind.finished and kind.share}
+            shares = [share for share in later if not share.is_apart(kinds[place].share)]
+            rows = self._read(path)
+            if shares:
+                rows = [r for r in rows if not any(share.holds(r.path) for share in shares)]
+            yield rows
 
     def _read(self, path: Path) -> list[Row]:
         try:
@@ -90,15 +103,18 @@ class Segments:
         except Damaged as damage:
             raise Damaged(f"{damage}; run the extraction of {self.name} again") from damage
 
-    def known_files(self) -> KnownFiles:
-        """Return which files need not be read again.
+    def known_files(self, share: Share | None = None) -> KnownFiles:
+        """Return which files need not be read again; of a share, at least its own.
 
         What another process finishes or removes meanwhile, or is damaged, is left out: such files
         are read, and no more.
         """
-        return KnownFiles(columns for path in self.paths() if (columns := _sound_columns(path)))
+        paths = self.paths()
+        if share is not None:
+            paths = [path for path in paths if not share.is_apart(kind_of(path).share)]
+        return KnownFiles(columns for path in paths if (columns := _sound_columns(path)))
 
-    def write(self, rows: RowColumns, kind: str) -> Path:
+    def write(self, rows: RowColumns, kind: Kind) -> Path:
         """Write a segment after all that are there; return its path. Durable on return."""
         names = (path.name.split("-", 1)[0] for path in self.folder.glob(f"[0-9]*{SUFFIX}"))
         newest = max((int(name) for name in names if name.isdecimal()), default=0)
@@ -115,7 +131,7 @@ def segments_of(space: Path, name: str) -> Segments:
     return Segments(space / "datasets" / key, name)
 
 
-def begin_segments(space: Path, name: str) -> Segments:
+def begin_segments(space: Path, name: str, share: Share | None = None) -> Segments:
     """Return a dataset's segments in the folder of a space, made where it is missing.
 
     A dataset that has its name has a segment: the marker of the run comes first.
@@ -123,7 +139,7 @@ def begin_segments(space: Path, name: str) -> Segments:
     segments = segments_of(space, name)
     refuse_links(segments.folder)
     segments.folder.mkdir(parents=True, exist_ok=True)
-    segments.write(RowColumns(), _PARTIAL)
+    segments.write(RowColumns(), Kind(finished=False, share=share))
     try:
         read_segments(segments.folder)
     except (Damaged, FileNotFoundError):
@@ -164,65 +180,3 @@ def _read_name(path: Path) -> str:
     except Damaged as damage:
         raise Damaged(f"{damage}; the next extraction of that source mends it") from damage
     return name
-
-
-class DatasetWriter:
-    """Writes a run's rows: some at a time while it is under way, all when it is finished.
-
-    Until it is finished its rows lie over those of the last finished run, path by path; then
-    they replace them. Each call is durable on return. One thread's; any number of processes may
-    each have one for the same dataset, and the last to finish is the one that counts.
-    """
-
-    def __init__(self, segments: Segments, *, adds: bool = False) -> None:
-        """Begin a run. segments: with the marker that tells `gc` that features may be wanted.
-
-        adds: whether the rows of earlier runs stay, but for those of the same paths. One process
-            at a time may add to a dataset.
-        """
-        self._segments, self._adds = segments, adds
-        self._rows = RowColumns()
-
-    def append(self, rows: Iterable[Row]) -> None:
-        """Add rows."""
-        added = list(rows)
-        self._segments.write(RowColumns(added), _PARTIAL)
-        self._rows.extend(added)
-
-    def lost(self, contains: Callable[[np.ndarray], np.ndarray]) -> set[str]:
-        """Return the paths of this run's cached rows whose features are not there.
-
-        contains: tells for digests, uint8 (N, 32), which features there are: bool (N,).
-        """
-        columns = self._rows.arrays()
-        cached = columns["status"] == STATUSES.index("cached")
-        gone = cached & ~contains(columns["digest"])
-        lost: set[bytes] = set()
-        if gone.any():
-            for path, is_gone in zip(encoded_texts(columns, "paths"), gone.tolist(), strict=True):
-                (lost.add if is_gone else lost.discard)(path)  # the last row of a path counts
-        return {path.decode("utf-8", "surrogatepass") for path in lost}
-
-    def finish(self) -> None:
-        """Replace the dataset's rows by this run's, or by those in force with them."""
-        if self._adds:
-            self._rows = RowColumns()
-            self._rows.extend(self._segments.rows())
-        older = list(self._segments.folder.glob(f"[0-9]*{SUFFIX}"))
-        whole = self._whole() or self._segments.write(self._rows, _WHOLE)
-        for path in older:
-            if path != whole:
-                # Windows deletes no file that somebody reads; the next run does.
-                with contextlib.suppress(FileNotFoundError, PermissionError):
-                    path.unlink()
-
-    def _whole(self) -> Path | None:
-        """Return the segment of the last finished run if it holds just these rows, and is sound."""
-        for path in self._segments.paths()[:1]:
-            with contextlib.suppress(Damaged, FileNotFoundError):
-                same = f"-{_WHOLE}-" in path.name and read_checksum(path) == checksum(
-                    self._rows.arrays()
-                )
-                if same and path.stem.endswith(file_sha256(path)):
-                    return path
-        return None

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.dataset_writer import DatasetWriter
 from cache.failures import UsageFailure
 from cache.files import Damaged, is_link, refuse_links
 from cache.index import Index
@@ -20,7 +21,8 @@ from cache.known_files import KnownFiles
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
 from cache.record import read_record, write_record
 from cache.rows import Row
-from cache.segments import DatasetWriter, begin_segments, list_segments, segments_of
+from cache.segments import begin_segments, list_segments, segments_of
+from cache.share import Share
 
 # Floats a feature may have: VGG16's largest layer gives 3,211,264.
 MAX_DIMENSION = 2**24
@@ -29,7 +31,6 @@ _FOLDERS = ("parts", "datasets", "notes", "damaged")
 
 _PART_NAME = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 _SHA256 = re.compile("[0-9a-f]{64}")
-
 
 # Files that may lie in a space's folder, each with its SHA-256 in the description. The one that
 # names the other comes after it, so that no kill leaves it alone.
@@ -231,17 +232,19 @@ class Space:
             for row in segments_of(self.path, name).rows()
         ]
 
-    def known_files(self, name: str) -> KnownFiles:
-        """Return which files of a dataset hold the bytes of their rows' digests still."""
-        return segments_of(self.path, name).known_files()
+    def known_files(self, name: str, share: Share | None = None) -> KnownFiles:
+        """Return which files of a dataset, or of a share, are as their rows' digests say still."""
+        return segments_of(self.path, name).known_files(share)
 
-    def write_dataset(self, name: str, *, adds: bool = False) -> DatasetWriter:
-        """Begin to write the rows of a dataset. adds: to those that it has, see DatasetWriter.
+    def write_dataset(
+        self, name: str, *, adds: bool = False, share: Share | None = None
+    ) -> DatasetWriter:
+        """Begin to write the rows of a dataset. adds, share: see DatasetWriter.
 
         From here on `gc` leaves the features that the space has: look them up after this.
         """
-        segments = begin_segments(self.path, name)
+        segments = begin_segments(self.path, name, share)
         # A gc that removes the unused space just now has taken its record before it saw the marker.
         if not (self.path / "space.json").exists():
             self._write_record()
-        return DatasetWriter(segments, adds=adds)
+        return DatasetWriter(segments, adds=adds, share=share)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cache.dataset_writer import DatasetWriter
 from cache.failures import Failure, UsageFailure
 from cache.files import TEMPORARY, Damaged, refuse_links
 from cache.lock import file_lock
 from cache.record import read_record, write_record
-from cache.segments import DatasetWriter
 from cache.space import Space, space_id
 
 __all__ = ["DatasetWriter", "FeatureCache", "Space", "space_id"]

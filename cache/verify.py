@@ -1,7 +1,6 @@
 """Is each file of a cache still what was written?"""
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from cache.files import Damaged, file_sha256
 from cache.part import SUFFIX, open_part, set_aside
 from cache.record import read_record
 from cache.row_files import read_rows
+from cache.segment_kind import names_its_bytes
 from cache.segments import Segments, read_segments
 from cache.space import Space, read_note
 from cache.store import FeatureCache
@@ -95,8 +95,7 @@ def _verify_rows(space: Space, result: Verified) -> list[_Wanted]:
             segments = read_segments(folder)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):
             with _noting(path, result):
-                match = re.fullmatch(r"[0-9]+-(?:whole|rows)-([0-9a-f]{64})", path.stem)
-                if match is None or file_sha256(path) != match[1]:
+                if not names_its_bytes(path):
                     raise Damaged("its bytes are not those that were written")
                 read_rows(path)
         if segments is not None:

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.failures import UsageFailure
 from engine.backbones.request import add_backbone_options, add_precision_option
 from engine.images.formats import INTERPOLATIONS
 
 if TYPE_CHECKING:
+    from cache.share import Share
     from engine.runner.survey import Survey
 
 
@@ -64,7 +66,23 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     )
     parser.add_argument("--batch-size", type=_count, metavar="N", help="never changes a feature")
     parser.add_argument("--threads", type=_count, metavar="N", help="never changes a feature")
+    _add_machine_options(parser)
     return parser
+
+
+def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument(
+        "--prepare",
+        action="store_true",
+        help="decide the precision and make its model, then stop: before --shard",
+    )
+    ways.add_argument(
+        "--shard",
+        type=_share,
+        metavar="I/N",
+        help="the I-th, from 0, of N disjoint shares; any number run at once, into one cache",
+    )
 
 
 def _add_source_options(parser: argparse.ArgumentParser) -> None:
@@ -117,14 +135,25 @@ def _points(text: str) -> float:
     return value
 
 
+def _share(text: str) -> "Share":
+    from cache.share import Share
+
+    index, slash, count = text.partition("/")
+    if not (slash and index.isdecimal() and count.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text} is not I/N, such as 0/8")
+    return Share(int(index), int(count))
+
+
 def _extract(arguments: argparse.Namespace, console: Console) -> int:
+    if arguments.until_steady and arguments.shard:
+        raise UsageFailure("--until-steady looks at all images; give it without --shard")
     from contextlib import ExitStack
 
     from engine.backbones.request import request_from
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
-    from engine.runner.account import joined_payload, rejections, summary
+    from engine.runner.account import joined_payload, prepared, rejections, summary
     from engine.runner.extract import Extractor, FeatureRequest
     from engine.runner.until_steady import extract_until_steady
 
@@ -155,6 +184,10 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         # The largest first: what it says of the precision holds for all.
         order = sorted(surveys, key=lambda images: -len(images.samples))
         extractor = Extractor(arguments.cache, request)
+        if arguments.prepare:
+            choice = extractor.choose(order[0], execution)
+            console.result(*prepared(choice, surveys, arguments.cache))
+            return 0
         done = {}
         for images in order:
             if arguments.until_steady:
@@ -167,7 +200,9 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         console.say(line)
     payload = joined_payload([extraction.payload() for extraction in extractions])
     console.result(payload, summary(extractions, arguments.cache, console.prog))
-    return 0 if any(e.tally.done > len(e.tally.rejected) for e in extractions) else 1
+    some = any(e.tally.done > len(e.tally.rejected) for e in extractions)
+    # A share of a small source may have no image at all.
+    return 0 if some or not any(len(images.samples) for images in surveys) else 1
 
 
 def _surveys(arguments: argparse.Namespace) -> Iterator["Survey"]:
@@ -182,7 +217,9 @@ def _surveys(arguments: argparse.Namespace) -> Iterator["Survey"]:
         arguments.split_column,
         arguments.base,
     )
-    selection = Selection(arguments.fraction, arguments.limit_per_class, arguments.seed)
+    selection = Selection(
+        arguments.fraction, arguments.limit_per_class, arguments.seed, arguments.shard
+    )
     for source in arguments.source:
         yield survey(source, selection, options)
 

@@ -7,7 +7,9 @@ from typing import Any
 from cache.commandline.printable import printable
 from cache.commandline.words import command_line, counted
 from cache.rows import class_order
+from engine.precision.choice import Choice
 from engine.runner.extract import Extraction
+from engine.runner.survey import Survey
 
 _SUMMED = ("samples", "ignored", "computed", "hits", "duplicates", "seconds")
 # Rejected images that are named one by one for one reason.
@@ -37,6 +39,22 @@ def joined_payload(payloads: Sequence[dict[str, Any]]) -> dict[str, Any]:
         total = sum(count for count, _ in computed)
         joined["images_per_second"] = round(total / seconds, 3) if seconds else 0.0
     return joined
+
+
+def prepared(choice: Choice, surveys: Sequence[Survey], cache: str) -> tuple[dict[str, Any], str]:
+    """Return what a choice of precision was, as JSON values and in words. cache: its folder."""
+    model = choice.model.description
+    payload = {
+        "space": choice.space.id,
+        "backbone": model.backbone,
+        "precision": model.precision,
+        "precision_reason": choice.reason,
+    }
+    line = (
+        f"{printable(cache)} is prepared for {model.backbone} at {model.layer} in "
+        f"{model.precision}: {choice.reason}"
+    )
+    return {**joined_payload([survey.payload() for survey in surveys]), **payload}, line
 
 
 def _sum(counts: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
@@ -94,7 +112,7 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
     elif done > rejected:
         fit = command_line(prog, "engine.fit_head", "fit", ["--cache", cache])
         lines.append(f"next: {fit}")
-    else:
+    elif done:
         lines.append(f"no image gives a feature; {first.survey.source.advice}")
     return "\n".join(lines)
 

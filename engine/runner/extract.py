@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import ModelDescription, ModelFile
@@ -148,9 +148,7 @@ class Extractor:
         return settled_choice(self.request.precision, self.model, self.cache, self.identity)
 
     def extract(self, survey: Survey, execution: Execution = Execution()) -> Extraction:
-        """Bring the features of a survey's images into the cache.
-
-        The choice of precision and its reason are logged before the pass.
+        """Bring the features of a survey's images into the cache; see `choose`, then `run`.
 
         Raises: as the function `extract`.
         """
@@ -163,11 +161,31 @@ class Extractor:
     def choose(self, survey: Survey, execution: Execution = Execution()) -> Choice:
         """Choose the precision; an int8 model is made of the survey's images where one is due.
 
-        The choice and its reason are logged.
+        A share of a source makes none: each would come to another. It takes what the cache has,
+        else fp32. The choice and its reason are logged.
 
         Raises: as the function `extract`.
         """
-        images = Images(
+        choice = self._choice(survey, execution)
+        _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
+        return choice
+
+    def _choice(self, survey: Survey, execution: Execution) -> Choice:
+        asked = self.request.precision
+        if survey.selection.share is not None:
+            if settled := self.settled():
+                return settled
+            if asked != "auto":
+                raise Failure(
+                    f"a share makes no {asked} model, and the cache has none: prepare the cache "
+                    "with the whole source first, or choose fp32"
+                )
+            fp32 = choose_precision("fp32", self.model, self.cache, self._images(survey, execution))
+            return replace(fp32, reason="the cache was not prepared, and a share makes no model")
+        return choose_precision(asked, self.model, self.cache, self._images(survey, execution))
+
+    def _images(self, survey: Survey, execution: Execution) -> Images:
+        return Images(
             survey.source,
             survey.samples,
             self.request.interpolation,
@@ -175,9 +193,6 @@ class Extractor:
             survey.selection.seed,
             execution.threads or available_cores(),
         )
-        choice = choose_precision(self.request.precision, self.model, self.cache, images)
-        _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
-        return choice
 
     def run(self, survey: Survey, choice: Choice, execution: Execution = Execution()) -> Extraction:
         """Bring the features of a survey's images into the cache, as it was chosen.

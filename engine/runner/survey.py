@@ -10,6 +10,7 @@ from typing import Any
 
 from cache.commandline.printable import printable
 from cache.rows import class_order
+from cache.share import Share
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
 from engine.sources.open import count_kinds, open_source
 from engine.sources.order import interleave, select
@@ -26,11 +27,13 @@ class Selection:
     fraction: of each class, above 0 and at most 1; None for all.
     limit_per_class: at most so many of each class; None for all.
     seed: of the choice and of the order.
+    share: only those of one of several disjoint shares, chosen by path; None for all.
     """
 
     fraction: float | None = None
     limit_per_class: int | None = None
     seed: int = 0
+    share: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -77,12 +80,18 @@ class Survey:
             lines.append(f"{_count(unlabelled, 'image')} without a label")
         if splits:
             lines.append(f"splits: {_named(splits)}")
+        if share := self.selection.share:
+            lines.append(
+                f"share {share.index} of {share.count} (from 0), "
+                f"{_count(len(self.samples), 'image')} of it"
+            )
         if self.source.ignored:
             lines.append(f"ignored: {count_kinds(self.source.ignored_kinds)}")
         return lines + list(self.source.guesses)
 
     def payload(self) -> dict[str, Any]:
-        """Return what was found as JSON values."""
+        """Return what was found as JSON values; `share` where it is one of several."""
+        share = self.selection.share
         return {
             "source": self.location,
             "classes": dict(self.classes),
@@ -90,6 +99,7 @@ class Survey:
             "samples": len(self.samples),
             "ignored": self.source.ignored,
             "ignored_kinds": dict(self.source.ignored_kinds),
+            **({} if share is None else {"share": [share.index, share.count]}),
         }
 
     def __enter__(self) -> "Survey":
@@ -128,6 +138,8 @@ def survey(
     )
     if not source.sequential:
         samples = interleave(samples, selection.seed)
+    if (share := selection.share) is not None:
+        samples = [sample for sample in samples if share.holds(sample.path)]
     seconds = time.perf_counter() - started
     return Survey(str(location), dataset_name(location), source, samples, selection, seconds)
 

@@ -57,8 +57,9 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     batch_size = execution.batch_size or BATCH_SIZE
     size = (space.description["height"], space.description["width"])
     # From here on gc leaves what the space holds, so what it holds is looked up after this.
-    table = space.write_dataset(survey.dataset, adds=survey.adds)
-    known = none_known if execution.rehash else space.known_files(survey.dataset).digests
+    share = survey.selection.share
+    table = space.write_dataset(survey.dataset, adds=survey.adds, share=share)
+    known = none_known if execution.rehash else space.known_files(survey.dataset, share).digests
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
     def bring(samples: Sequence[Sample], tally: Tally) -> None:

@@ -192,7 +192,7 @@ def test_features_go_to_disk_after_some_time_too(space, monkeypatch):
 def test_no_row_is_durable_before_its_feature(space, monkeypatch):
     """Each write of rows finds in the cache the features of all rows that say cached."""
     monkeypatch.setattr(step, "PART_BYTES", 8 * 8)
-    from cache.segments import DatasetWriter
+    from cache.dataset_writer import DatasetWriter
 
     append = DatasetWriter.append
     calls = []
