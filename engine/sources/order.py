@@ -4,6 +4,8 @@ import hashlib
 import random
 from collections.abc import Sequence
 
+import numpy as np
+
 from engine.sources.base import Sample
 
 
@@ -17,6 +19,8 @@ def select(
 
     A larger fraction or limit only adds to what a smaller one gives: what was computed serves on.
     """
+    if fraction is None and limit_per_class is None:
+        return list(samples)
     chosen: set[int] = set()
     for label, positions in _by_class(samples):
         count = len(positions)
@@ -34,11 +38,16 @@ def interleave(samples: Sequence[Sample], seed: int) -> list[Sample]:
     Each prefix holds each class in the proportion of the whole, give or take one sample, so that a
     pass that stops half-way leaves a fair sample: the k-th of a class's n comes at (k - 1/2) / n.
     """
-    placed: list[tuple[float, int, int]] = []
-    for number, (label, positions) in enumerate(_by_class(samples)):
-        order = _shuffled(positions, label, seed)
-        placed += [((k + 0.5) / len(order), number, at) for k, at in enumerate(order)]
-    return [samples[at] for _, _, at in sorted(placed)]
+    # Arrays, not tuples: of a million samples those would be the most memory of all.
+    positions = [np.empty(0, np.int64)]
+    keys = [np.empty(0)]
+    for label, of_class in _by_class(samples):
+        positions.append(np.array(_shuffled(of_class, label, seed), np.int64))
+        keys.append((np.arange(len(of_class)) + 0.5) / len(of_class))
+    classes = np.repeat(np.arange(len(keys)), [len(key) for key in keys])
+    places = np.concatenate(positions)
+    order = places[np.lexsort((places, classes, np.concatenate(keys)))]
+    return [samples[at] for at in order.tolist()]
 
 
 def _by_class(samples: Sequence[Sample]) -> list[tuple[str | None, list[int]]]:
