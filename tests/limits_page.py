@@ -1,7 +1,7 @@
 """docs/limits.md out of the code's own constants: uv run python tests/limits_page.py.
 
 With `--measure` a file just below each limit is read in a process of its own first (Linux; `uv sync
---group encoders` for HEIF); else the costs stay those of benchmarks/results/limits.json.
+--group encoders` for HEIF); else the costs stay those of tests/limit_costs.json.
 """
 
 import ast
@@ -16,7 +16,7 @@ import limit_cases
 
 ROOT = Path(__file__).parents[1]
 PATH = ROOT / "docs" / "limits.md"
-COSTS = ROOT / "benchmarks" / "results" / "limits.json"
+COSTS = ROOT / "tests" / "limit_costs.json"
 
 _TOP = """\
 # Limits
@@ -61,13 +61,14 @@ MEANINGS = {
     "engine.sources.zip_directory.MAX_DIRECTORY_BYTES": "bytes of what lists a zip's files",
     "engine.sources.zip_directory.MAX_ZIP_MEMBERS": "files that a zip lists",
     "engine.sources.dialect.MAX_ROWS": "rows of a table",
+    "engine.sources.dialect.MAX_TABLE_BYTES": "bytes of a table",
     "engine.sources.folders.MAX_FOLDERS": "folders of a source",
     "engine.sources.load.READ_AHEAD_BYTES": "bytes of encoded images that are read ahead",
     "engine.sources.load.PIXEL_BYTES": "bytes of pixels that are decoded ahead",
     "engine.sources.metadata.MAX_METADATA_BYTES": "bytes of a folder's metadata.csv or .jsonl",
     "engine.sources.parquet.MAX_SCHEMA_BYTES": "bytes of a parquet file's schema",
     "engine.sources.parquet._MAX_PARTS": "row groups times columns of a parquet file",
-    "engine.sources.parquet.BATCH_BYTES": "bytes of a batch of a parquet file",
+    "engine.sources.parquet_columns.MAX_TEXT": "bytes of a path or label in a parquet file",
     "engine.sources.pax.MAX_DIGITS": "digits of a number in a tar's pax header",
     "engine.sources.tar_members.MAX_HEADER_BYTES": "bytes of headers of one tar member",
     "engine.sources.tar_members.MAX_GLOBALS": "global headers of a tar",
@@ -81,7 +82,7 @@ MEANINGS = {
     "engine.exporters.limits.MEMORY": "bytes of memory of an export",
     "engine.exporters.limits.MEMORY_PER_BYTE": "bytes more for each byte of the network's file",
     "engine.exporters.limits.SECONDS": "seconds of an export",
-    "engine.exporters.limits.MAX_SIDE": "pixels a side of a network's input",
+    "engine.backbones.request.MAX_SIDE": "pixels a side of a network's input",
 }
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import heif_samples
 import numpy as np
 import pytest
 from encoded_samples import png, png_chunk
@@ -437,7 +438,10 @@ def seeds():
     ]
     if "avif" in features.get_supported():
         kinds.append(encoded(small, "AVIF"))
-    return kinds
+    if "jpg_2000" in features.get_supported():
+        kinds.append(encoded(small, "JPEG2000"))
+    kinds += [encoded(small, "PPM"), b"P2 # text\n3 2 9\n1 2 3 4 5 9\n", b"P4 9 2\nabcd"]
+    return [*kinds, heif_samples.HEIF, heif_samples.JPEG_XL, heif_samples.JPEG_XL_BOXES]
 
 
 SEEDS = seeds()
