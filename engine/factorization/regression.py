@@ -67,7 +67,9 @@ class Moments:
 class Mix:
     """y = wide (narrow' x) + shift, of rank r. narrow, wide: float64 (C, r); shift: (C,).
 
-    Each of the r values between has a deviation of one: they share a scale where they are rounded.
+    The r values between share a scale where they are rounded to integers. So each has a deviation
+    of one, and is a mixture of all directions: a single one has values far from its mean, which
+    would make the steps of all coarse.
     """
 
     narrow: np.ndarray
@@ -82,7 +84,9 @@ def reduced_rank(moments: Moments, rank: int) -> Mix:
     identity = held * np.eye(len(xx))
     full = np.linalg.solve(xx + identity, (yx + identity).T).T
     _, vectors = np.linalg.eigh(full @ xx @ full.T)
-    wide = vectors[:, ::-1][:, :rank]
+    # Seeded, for the same bits; any basis of the same directions gives the same y.
+    turn = np.linalg.qr(np.random.default_rng(rank).standard_normal((rank, rank)))[0]
+    wide = vectors[:, ::-1][:, :rank] @ turn
     narrow = full.T @ wide
     deviations = np.sqrt(np.maximum(np.einsum("ir,ij,jr->r", narrow, xx, narrow), 1e-12))
     narrow, wide = narrow / deviations, wide * deviations

@@ -71,3 +71,12 @@ def test_directions_that_few_rows_show_keep_less_of_others():
     few, others = (moments_of(rows, rows) for rows in rng.standard_normal((2, 12, 40)))
     assert energies(few, few)[11] == pytest.approx(1)
     assert energies(few, others)[11] < 0.6
+
+
+def test_no_value_between_is_far_from_its_mean():
+    """Directions that answer to one row in fifty, as a network's do, are mixed with the others."""
+    rng = np.random.default_rng(8)
+    y = rng.standard_normal((3000, 16)) * (rng.random((3000, 16)) < 0.02) * 1.3 ** -np.arange(16)
+    mix = reduced_rank(moments_of(y, y), 16)
+    between = y @ mix.narrow
+    assert np.abs(between).max() < 0.75 * (np.abs(y) / y.std(axis=0)).max()
