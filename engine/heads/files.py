@@ -43,9 +43,10 @@ def write_head(fit: Fit, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_bytes()
     (folder / "report.html").unlink(missing_ok=True)
-    write_whole(folder / FILE_NAME, head)
     record = {**metrics(fit), "head_sha256": hashlib.sha256(head).hexdigest()}
+    # Before the head, so that a head which a kill leaves says whose it is and may be replaced.
     write_whole(folder / METRICS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
+    write_whole(folder / FILE_NAME, head)
     write_whole(folder / "predictions.csv", predictions(fit))
 
 
