@@ -364,6 +364,12 @@ TABLES = (
         says=("labels from the column labels",),
     ),
     Layout(
+        "a column of splits, where splits are none",
+        **table("path,label,split\n1.jpg,cat,train\n2.jpg,cat,train\n3.jpg,dog,test\n"),
+        classes=BOTH,
+        options=SourceOptions(splits="none"),
+    ),
+    Layout(
         "whole numbers, as a spreadsheet writes them",
         **table("path,label\n1.jpg,9.0\n2.jpg,10.0\n3.jpg,9.0\n"),
         classes={"9": 2, "10": 1},
@@ -394,9 +400,13 @@ TABLES = (
     ),
     Layout(
         "addresses on the web",
-        **table("url,label\nhttps://example.org/1.jpg,cat\n"),
-        error=("an address on the web", "download"),
-        options=SourceOptions(path_column="url"),
+        **table("image_url,label\nhttps://example.org/1.jpg,cat\n"),
+        error=("lists addresses on the web", "download"),
+    ),
+    Layout(
+        "addresses among the paths",
+        **table("path,label\nhttps://example.org/1.jpg,cat\n"),
+        error=("line 2", "an address on the web", "download"),
     ),
     Layout("a spreadsheet", {"a.xlsx": b"PK\3\4"}, error=("save it as CSV",), source="a.xlsx"),
     Layout(
@@ -458,6 +468,13 @@ ARCHIVES = (
         ALL,
         {"train": 3, "validation": 2},
         source="*-0.tar",
+    ),
+    Layout(
+        "the same, where splits are none",
+        {"train-0.tar": CAT_DOG, "val-0.tar": OTHER_CAT_DOG},
+        ALL,
+        source="*-0.tar",
+        options=SourceOptions(splits="none"),
     ),
     Layout(
         "a zip of zips",

@@ -17,6 +17,7 @@ _PATHS = (
     *("imageid", "idcode", "id"),
 )
 _LABELS = ("label", "labels", "class", "category", "target", "species")
+_ADDRESSES = frozenset({"url", "urls", "imageurl", "imageurls", "link", "href"})
 _SPLITS = ("split", "set", "subset", "dataset")
 
 # Rows that a table without usual names is judged by.
@@ -63,6 +64,11 @@ def choose_columns(rows: Rows, options: SourceOptions, *, needs_label: bool = Tr
             return _without_header(rows.shown, [values for _, values in first])
     _check_names(rows.shown, names, options)
     path = _column(names, options.path_column, _PATHS)
+    if path is None and any(_plain(name) in _ADDRESSES for name in names):
+        raise Failure(
+            f"{rows.shown} lists addresses on the web ({shown_columns(names)}); download the "
+            "images, and list the files in a column path"
+        )
     if path is None:
         raise Failure(
             f"{rows.shown} needs a column of paths, as in the first line path,label; it has "
@@ -110,7 +116,7 @@ def _plain(name: str) -> str:
 
 def _is_header(values: Sequence[str], options: SourceOptions) -> bool:
     asked = {options.path_column, options.label_column, options.split_column}
-    usual = {*_PATHS, *_LABELS}
+    usual = {*_PATHS, *_LABELS, *_ADDRESSES}
     return any(value in asked or _plain(value) in usual for value in values)
 
 

@@ -67,7 +67,8 @@ def listing(
     if fields and options.labels != "folder":
         absent = Fields(None)
         labels = [fields.get(name, absent).label for name in names]
-        splits = [fields.get(name, absent).split for name in names]
+        if options.splits != "none":
+            splits = [fields.get(name, absent).split for name in names]
     elif options.labels == "column":
         raise UsageFailure("no table, and no file beside the images, has labels here")
     by_folder = not labels and options.labels in (None, "folder")

@@ -104,15 +104,15 @@ class ShardsSource(Source):
         try:
             for name, path in zip(_names(paths), paths, strict=True):
                 self._shards[name] = open_shard(path, each)
-            super().__init__(location, self._listing(options.pattern))
+            super().__init__(location, self._listing(options))
         except BaseException:
             self.close()
             raise
         self.sequential = any(shard.sequential for shard in self._shards.values())
 
-    def _listing(self, pattern: str | None) -> Listing:
+    def _listing(self, options: SourceOptions) -> Listing:
         sides = {name: side_of_file(name) for name in self._shards}
-        divided = len({side for side in sides.values() if side}) > 1
+        divided = options.splits != "none" and len(set(sides.values()) - {None}) > 1
         samples, ignored, lines = list[Sample](), Counter[str](), dict[str, None]()
         for name, shard in self._shards.items():
             side = sides[name] if divided else None
@@ -124,8 +124,8 @@ class ShardsSource(Source):
             lines.update(dict.fromkeys(shard.guesses))
         if divided:
             lines["the files' names are taken to say the split"] = None
-        if pattern is not None:
-            labels, line = labels_by_pattern(pattern, [sample.path for sample in samples])
+        if options.pattern is not None:
+            labels, line = labels_by_pattern(options.pattern, [sample.path for sample in samples])
             lines[line] = None
             samples = [
                 replace(sample, label=label) for sample, label in zip(samples, labels, strict=True)
