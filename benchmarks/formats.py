@@ -7,6 +7,7 @@ The encoder is of the group `encoders` alone: uv sync --group encoders.
 
 import argparse
 import io
+import json
 import os
 import shutil
 import sys
@@ -70,7 +71,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         done = extract(work / form, work / f"cache-{form}", options)
         rates[form] = done["report"]["images_per_second"]
         predict = python("engine.predict", str(work / form), "--head", str(head), "--json")
-        answers = run([*predict, "--quiet"]).result
+        answers = json.loads(run([*predict, "--quiet"]).output)
         labels[form] = {Path(a["path"]).stem: a["label"] for a in answers}
     same = sum(labels["jpeg"][name] == labels["heic"][name] for name in labels["jpeg"])
     sizes = {form: sum(p.stat().st_size for p in (work / form).rglob("*.*")) for form in _FORMS}
