@@ -137,7 +137,7 @@ def review(features: Features, *, folds: int = 5, seed: int = 0) -> Findings:
         raise Failure("there is no image to review; extract a source into this cache first")
     _log.info("comparing %d images with each other", len(features))
     pairs = near_pairs(features.X, _SHOWN)
-    groups = groups_of(pairs.of(NEAR), len(features))
+    groups = groups_of(pairs.of(NEAR).of_nearest(), len(features))
     judged, scores = _judged(features, groups, folds, seed)
     count = len(features)
     suspicion, confidence = np.full(count, np.nan), np.full(count, np.nan)

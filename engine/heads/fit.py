@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 # Class names in one warning.
 _NAMED = 5
 
+# The share of the images that one group of near-duplicates may have without a warning.
+_ALIKE = 0.1
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -118,6 +121,14 @@ def fit(
     groups = None
     if options.group_duplicates:
         groups = groups_of(near_pairs(labelled.X), len(labelled))
+        largest = int(np.bincount(groups).max())
+        if largest > _ALIKE * len(labelled):
+            _log.warning(
+                "near-duplicates hold %d of %d images together: these images are so alike to the "
+                "backbone that the sides may be uneven",
+                largest,
+                len(labelled),
+            )
     parts = split(labelled.y, options, own=labelled.own_sides, groups=groups)
     for remark in parts.remarks:
         _log.info(remark)

@@ -39,6 +39,23 @@ class Pairs:
         count = int((self.cosines >= least).sum())
         return Pairs(self.images[:count], self.cosines[:count], self.nearest)
 
+    def of_nearest(self) -> "Pairs":
+        """Return the pairs in which one image is the other's nearest.
+
+        They connect small groups even where all images of a class are alike to the backbone.
+        """
+        chosen = np.zeros(len(self.images), bool)
+        for side in (0, 1):
+            chosen |= self._first_of(side)
+        return Pairs(self.images[chosen], self.cosines[chosen], self.nearest)
+
+    def _first_of(self, side: int) -> np.ndarray:
+        """Tell for each pair whether it is the nearest one of its image of a side: bool (M,)."""
+        flat = self.images.ravel()  # in a pair's order, and pairs by falling cosine
+        first = np.zeros(len(flat), bool)
+        first[np.unique(flat, return_index=True)[1]] = True
+        return np.asarray(first.reshape(-1, 2)[:, side])
+
 
 def near_pairs(features: np.ndarray, least: float = NEAR, most: int = 100_000) -> Pairs:
     """Return all pairs of a cosine of `least` or more, the nearest `most` of them.

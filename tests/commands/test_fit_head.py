@@ -412,3 +412,10 @@ def test_near_duplicates_are_never_on_two_sides(tmp_path, capsys):
         side_of = {row["path"]: row["side"] for row in csv.DictReader(file)}
     assert all(side_of[f"{n}.jpg"] == side_of[f"{100 + n}.jpg"] for n in range(60))
     assert set(side_of.values()) == {"train", "validation", "test"}
+
+
+def test_images_that_are_all_alike_are_warned_of(pets, capsys):
+    code, _, err = run(capsys, "--cache", pets, "--group-duplicates", "--quiet")
+    assert code == 1
+    assert "near-duplicates hold 200 of 200 images together" in err
+    assert "leave none for" in err

@@ -40,6 +40,7 @@ def test_pairs_on_two_sides_come_first(tmp_path):
     splits = ["train"] * COUNT
     splits[299] = "test"
     splits[50:60] = ["test"] * 10
+    splits[70:80] = ["validation"] * 10
     splits[99] = "test"
     findings = review(open_features(planted(tmp_path, copies=4, splits=splits)))
     sides = [entry["sides"] for entry in findings.payload()["duplicates"]]

@@ -47,3 +47,14 @@ def test_groups_are_what_pairs_connect():
     groups = groups_of(near_pairs(features), 5)
     assert groups[0] == groups[2] == groups[4]
     assert len({groups[0], groups[1], groups[3]}) == 3
+
+
+def test_nearest_pairs_hold_no_whole_class_together():
+    rng = np.random.default_rng(0)
+    features = (rng.standard_normal((200, 40)) + 8).astype(np.float32)  # all alike
+    features[150:160] = features[:10] * 1.01
+    pairs = near_pairs(features)
+    assert np.bincount(groups_of(pairs, 200)).max() > 190
+    groups = groups_of(pairs.of_nearest(), 200)
+    assert np.bincount(groups).max() < 60
+    assert all(groups[number] == groups[150 + number] for number in range(10))
