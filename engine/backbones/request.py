@@ -1,12 +1,14 @@
 """What a user asks for: the options that choose a backbone, and the request that they make."""
 
 import argparse
+import difflib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache.failures import UsageFailure
 from engine.backbones.architectures import ARCHITECTURES, Architecture
+from engine.backbones.listing import ListBackbones
 from engine.backbones.preprocessing import PREPROCESSINGS, canonical_preprocessing
 
 _log = logging.getLogger(__name__)
@@ -32,7 +34,10 @@ def add_backbone_options(
     parser.add_argument(
         "--backbone",
         metavar="NAME|FILE",
-        help=f"vgg16, mobilenet_v2, a .keras or an .onnx file (default: {backbone})",
+        help=f"an image network of Keras by name, a .keras or an .onnx file (default: {backbone})",
+    )
+    parser.add_argument(
+        "--list-backbones", action=ListBackbones, help="list the names with their sizes, and stop"
     )
     parser.add_argument(
         "--weights",
@@ -176,9 +181,9 @@ def backbone_request(
         return BackboneRequest(
             backbone, weights, layer, preprocessing or architecture.preprocessing, geometry
         )
-    known = f"{', '.join(ARCHITECTURES)}, or a .keras or .onnx file"
+    known = "a name that --list-backbones shows, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
-        raise UsageFailure(f"--backbone {backbone}: {_advice(backbone) or f'choose from {known}'}")
+        raise UsageFailure(f"--backbone {backbone}: {_advice(backbone) or _close(backbone, known)}")
     if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
         raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
     return BackboneRequest(
@@ -204,6 +209,11 @@ def _without_top(architecture: Architecture, geometry: Geometry) -> tuple[str, G
         geometry.pool,
     )
     return layer, geometry
+
+
+def _close(name: str, known: str) -> str:
+    close = difflib.get_close_matches(name.lower(), ARCHITECTURES, 2)
+    return f"{f'did you mean {close[0]}? ' if close else ''}choose {known}"
 
 
 def _advice(name: str) -> str | None:

@@ -17,6 +17,7 @@ import numpy as np
 from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.keras_progress import KerasOutput
+from engine.exporters.keras_tracing import bring_in, without_xla, write_out_erfc
 from engine.exporters.network import Graph, graph_of
 from engine.exporters.weights import Arrays, LayerShapes
 from engine.process.progress import Progress, no_progress
@@ -190,6 +191,8 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     signature = [tf.TensorSpec((None, *network.size, 3), tf.float32, name="images")]
     signature += [tf.TensorSpec(w.shape, tf.float32, name=names[id(w)]) for w in arguments]
 
+    bring_in(model)
+
     def features(images: Any, *tensors: Any) -> Any:
         given = dict(zip(names, tensors, strict=True))
         state = [given[id(v)] if id(v) in given else tf.constant(values[id(v)]) for v in variables]
@@ -200,7 +203,8 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
 
     function = tf.function(features, input_signature=signature)
     # An outer scope, because the end of a scope fills variables that are still empty.
-    with _silent_stderr(), import_keras().StatelessScope(initialize_variables=False):
+    stateless = import_keras().StatelessScope(initialize_variables=False)
+    with _silent_stderr(), without_xla(), stateless:
         try:
             model_proto, _ = tf2onnx.convert.from_function(
                 function, input_signature=signature, opset=OPSET, inputs_as_nchw=["images"]
@@ -208,6 +212,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
         except Exception as error:  # Keras, TensorFlow and tf2onnx each have their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
+    write_out_erfc(model_proto)
     given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}
     return graph_of(model_proto, given_weights, None)
 

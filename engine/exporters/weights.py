@@ -29,6 +29,15 @@ _NUMBERED = re.compile(r"(?P<kind>.+?)(?:_(?P<number>\d+))?$")
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 
+# Layers that start as the identity, and the values of their weights then.
+_IDENTITIES: Mapping[str, tuple[float, ...]] = {
+    "batch_normalization": (1.0, 0.0, 0.0, 1.0),  # gamma, beta, mean, variance
+    "layer_normalization": (1.0, 0.0),  # gamma, beta
+    "normalization": (0.0, 1.0, 0.0),  # mean, variance, count
+    "layer_scale": (1.0,),
+}
+
+
 @dataclass(frozen=True)
 class LayerShapes:
     """What a layer of the network wants: its name, Keras class in snake case, weights' shapes."""
@@ -48,13 +57,13 @@ def random_weights(layers: Sequence[LayerShapes], seed: int) -> list[Arrays]:
 
 
 def _random_layer(layer: LayerShapes, seed: int) -> Arrays:
-    if layer.kind == "batch_normalization":
-        gamma, beta, mean, variance = layer.shapes
-        ones, zeros = np.ones, np.zeros
-        return (
-            ones(gamma, np.float32), zeros(beta, np.float32),
-            zeros(mean, np.float32), ones(variance, np.float32),
-        )  # fmt: skip
+    if layer.kind in _IDENTITIES:
+        # Without a scale, or an offset, a normalisation has its last weights alone.
+        values = _IDENTITIES[layer.kind]
+        return tuple(
+            np.full(shape, value, np.float32)
+            for shape, value in zip(layer.shapes, values[-len(layer.shapes) :], strict=True)
+        )
     arrays = []
     for position, shape in enumerate(layer.shapes):
         if len(shape) < 2:

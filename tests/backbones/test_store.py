@@ -239,7 +239,10 @@ def test_the_key_is_what_the_model_is_made_of(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("vgg19", "imagenet", None, None), r"--backbone vgg19: choose from vgg16, mobilenet_v2"),
+        (
+            ("vgg-19", "imagenet", None, None),
+            r"--backbone vgg-19: did you mean vgg19\? choose a name",
+        ),
         (("no.onnx", "imagenet", None, "tf"), r"--backbone no.onnx: there is no such file"),
         (("vgg16", "no.h5", None, None), r"--weights no.h5: there is no such file"),
         (("vgg16", "random:", None, None), r"the seed is a number, as in random:0"),

@@ -1,0 +1,59 @@
+"""What stands between some layers of Keras and a graph that ONNX knows."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from engine.graphs.walk import replace_nodes
+
+
+@contextlib.contextmanager
+def without_xla() -> Iterator[None]:
+    """Let grouped convolutions be traced as they are: Keras compiles them, ONNX knows no such."""
+    import tensorflow as tf
+
+    function = tf.function
+
+    def plain(code: Any = None, **options: Any) -> Any:
+        if not options.get("jit_compile"):
+            return function(code, **options)
+        return (lambda inner: inner) if code is None else code
+
+    tf.function = plain
+    try:
+        yield
+    finally:
+        tf.function = function
+
+
+def bring_in(model: Any) -> None:
+    """Make constants that layers hold as tensors (`Normalization`) part of what is traced.
+
+    TensorFlow would make them inputs of the graph, beside the images.
+    """
+    import tensorflow as tf
+
+    for layer in model._flatten_layers():
+        for name, value in list(vars(layer).items()):
+            if tf.is_tensor(value) and not isinstance(value, tf.Variable):
+                object.__setattr__(layer, name, value.numpy())
+
+
+def write_out_erfc(model: onnx.ModelProto) -> None:
+    """Replace the complement of the error function, of which TensorFlow makes GELU, by 1 - erf."""
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.op_type != "Erfc":
+            nodes.append(node)
+            continue
+        erf, one = f"{node.output[0]}/erf", f"{node.output[0]}/one"
+        model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.float32), one))
+        nodes += [
+            helper.make_node("Erf", [node.input[0]], [erf]),
+            helper.make_node("Sub", [one, erf], [node.output[0]], name=node.name),
+        ]
+    replace_nodes(model.graph, nodes)
