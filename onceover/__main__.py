@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "extract": ("engine.extract", "images -> features in a cache, once for each image"),
         "fit": ("engine.fit_head", "features -> a trained head, its metrics and a report"),
         "review": ("engine.review", "what is wrong with the data: labels, duplicates, odd ones"),
+        "compare": ("engine.compare", "backbones side by side on your images: right, fast, large"),
         "predict": ("engine.predict", "images -> labels, by a trained head"),
         "export": ("engine.export", "a backbone, or a whole classifier, as one ONNX file"),
         "cache": ("cache.__main__", "look after a cache: info, verify, compact, merge, pack, gc"),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cache.__main__ import build_parser as cache_parser
-from engine import export, extract, fit_head, predict, review
+from engine import compare, export, extract, fit_head, predict, review
 from engine.demo import __main__ as demo
 
 PATH = Path(__file__).parents[1] / "docs" / "commands.md"
@@ -16,7 +16,8 @@ _TOP = """\
 Made from the parsers by `uv run python tests/command_docs.py`; a test fails when it has fallen
 behind.
 
-`onceover extract|fit|review|predict|export|cache|demo` runs the same as `python -m ...` below.
+`onceover extract|fit|review|compare|predict|export|cache|demo` runs the same as `python -m ...`
+below.
 Exit codes: 0 done, 1 the job failed, 2 usage, 130 interrupted (finished work is kept).
 Every command takes `--json` (one JSON value on stdout and nothing else there), `--quiet` (no
 messages and no progress) and `--help`.
@@ -27,7 +28,7 @@ _COMMON = {"--json", "--quiet", "--help"}
 
 def document() -> str:
     """Return the whole page."""
-    parsers = [m.build_parser() for m in (extract, fit_head, review, predict, export)]
+    parsers = [m.build_parser() for m in (extract, fit_head, review, compare, predict, export)]
     sections = [_section(parser) for parser in (*parsers, cache_parser(), demo.build_parser())]
     return "\n".join([_TOP, *sections])
 

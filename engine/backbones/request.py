@@ -142,14 +142,20 @@ def request_from(arguments: argparse.Namespace) -> BackboneRequest:
 
 def geometry_from(arguments: argparse.Namespace) -> Geometry:
     """Return what `--pool` and `--size` say. UsageFailure for a size that is none."""
-    if arguments.size is None:
-        return Geometry(arguments.pool or "none")
-    sides = arguments.size.lower().split("x")
+    size = None if arguments.size is None else size_of(arguments.size)
+    return Geometry(arguments.pool or "none", size)
+
+
+def size_of(text: str) -> tuple[int, int]:
+    """Return (height, width) of a size as users write it, `224` or `240x320`.
+
+    Raises:
+        UsageFailure: it is none.
+    """
+    sides = text.lower().split("x")
     if not 1 <= len(sides) <= 2 or not all(s.isdecimal() and 0 < int(s) <= MAX_SIDE for s in sides):
-        raise UsageFailure(
-            f"--size {arguments.size}: give pixels a side, as 224 or 240x320, up to {MAX_SIDE}"
-        )
-    return Geometry(arguments.pool or "none", (int(sides[0]), int(sides[-1])))
+        raise UsageFailure(f"size {text}: give pixels a side, as 224 or 240x320, up to {MAX_SIDE}")
+    return int(sides[0]), int(sides[-1])
 
 
 def backbone_request(

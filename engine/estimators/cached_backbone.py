@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from cache.failures import Failure
-from engine.backbones.request import backbone_request
+from engine.backbones.request import Geometry, backbone_request
 from engine.estimators.inputs import items_of
 from engine.heads.features import Features
 from engine.heads.open_features import open_features
@@ -16,6 +16,7 @@ from engine.process.progress import Progress, no_progress
 from engine.runner.extract import Extractor, FeatureRequest
 from engine.runner.items import extract_items
 from engine.runner.survey import Selection, survey
+from engine.sources.base import SourceOptions
 
 
 class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -33,7 +34,10 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     cache: the directory that features are kept in; it is made where there is none.
     weights: `imagenet`, which Keras downloads once, `random:SEED`, or a file; not for files that
         bring their own.
-    layer, preprocessing: where the network is cut, and how pixels are scaled; None for its own.
+    layer: where the network is cut; None for its own output.
+    pool: of a map or of tokens: `none`, `avg` or `max` over positions.
+    size: (height, width) of the pictures, for a network that takes any; None for its own.
+    preprocessing: how pixels are scaled; None for the network's own, which a file may not say.
     precision: `auto`, `fp32`, `int8` or `fast`; what a cache has decided once stays.
     interpolation: of the resize: `bilinear`, `nearest`, `bicubic` or `lanczos`.
     on_error: `raise` a Failure that names an image that gives no feature, or `nan` for a row of
@@ -53,6 +57,8 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         cache: str | Path,
         weights: str = "imagenet",
         layer: str | None = None,
+        pool: str = "none",
+        size: tuple[int, int] | None = None,
         preprocessing: str | None = None,
         precision: str = "auto",
         interpolation: str = "bilinear",
@@ -64,6 +70,8 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.cache = cache
         self.weights = weights
         self.layer = layer
+        self.pool = pool
+        self.size = size
         self.preprocessing = preprocessing
         self.precision = precision
         self.interpolation = interpolation
@@ -109,16 +117,24 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         fraction: float | None = None,
         limit_per_class: int | None = None,
         seed: int = 0,
+        labels: str | None = None,
+        splits: str = "auto",
     ) -> Features:
         """Bring a source's images into the cache and return their features with their labels.
 
-        source: a folder, archive or table, as the command `extract` takes it; the other
-            parameters choose among its images, see `engine.runner.survey.Selection`.
+        source: a folder, archive or table, as the command `extract` takes it.
+        fraction: of each class, above 0 and at most 1; None for all.
+        limit_per_class: at most so many of each class; None for all.
+        seed: of that choice, and of the order.
+        labels: `folder`, `column`, `none`, or a regular expression over the path whose one group
+            is the label; None for what the source shows.
+        splits: whether folders are splits: `auto`, `folders` or `none`.
 
         Raises:
             Failure: the source, the backbone or the cache cannot be used.
         """
-        with survey(source, Selection(fraction, limit_per_class, seed)) as images:
+        selection = Selection(fraction, limit_per_class, seed)
+        with survey(source, selection, SourceOptions(labels, splits)) as images:
             extraction = self._extractor().extract(images, self._execution())
         return open_features(extraction.space, [images.dataset])
 
@@ -150,7 +166,11 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _request(self) -> FeatureRequest:
         if self.on_error not in ("raise", "nan"):
             raise ValueError(f"on_error is {self.on_error!r}; give 'raise' or 'nan'")
-        request = backbone_request(self.backbone, self.weights, self.layer, self.preprocessing)
+        size = None if self.size is None else (int(self.size[0]), int(self.size[1]))
+        geometry = Geometry(self.pool, size)
+        request = backbone_request(
+            str(self.backbone), self.weights, self.layer, self.preprocessing, geometry
+        )
         return FeatureRequest(request, self.precision, self.interpolation)
 
     def _extractor(self) -> Extractor:

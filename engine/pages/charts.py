@@ -91,6 +91,41 @@ def line_chart(
     return _svg(parts, f"{y_label} over {x_label}: {' and '.join(names)}")
 
 
+def interval_chart(
+    x: Sequence[float],
+    intervals: Sequence[tuple[float, float, float]],
+    *,
+    marked: Sequence[bool],
+    x_label: str,
+    y_label: str,
+) -> Markup:
+    """Return an SVG of shares over x by its logarithm: a numbered dot with its interval for each.
+
+    intervals: (low, share, high). marked: whether a dot is filled.
+    """
+    least = min((low for low, _, _ in intervals), default=0.0)
+    floor = max(0.0, math.floor(least * 20) / 20)
+    vertical = Axis(floor, 1, HEIGHT - _BOTTOM, _TOP, _even(floor), _percent)
+    ends = (min(x, default=1.0) / 1.5, max(x, default=1.0) * 1.5)
+    ticks = _decades(ends) or tuple({min(x, default=1.0), max(x, default=1.0)})
+    horizontal = Axis(*ends, _LEFT, WIDTH - _RIGHT, ticks, _short, log=True)
+    parts = [_frame(horizontal, vertical, x_label, y_label)]
+    for number, (place, (low, share, high), filled) in enumerate(
+        zip(x, intervals, marked, strict=True), 1
+    ):
+        across = horizontal.place(place)
+        top, middle, bottom = (vertical.place(value) for value in (high, share, max(low, floor)))
+        style = "first" if filled else "second"
+        what = f"{number}: {share:.2%} in {place:,.1f} s"
+        parts.append(
+            f'<path class="line {style}" d="M{across} {top}V{bottom}"/>'
+            f'<circle class="dot {style}" cx="{across}" cy="{middle}" r="5">'
+            f"<title>{what}</title></circle>"
+            f'<text x="{across + 9}" y="{middle + 4}">{number}</text>'
+        )
+    return _svg(parts, f"{y_label} over {x_label}")
+
+
 def reliability_chart(bins: Sequence[Bin], low: float) -> Markup:
     """Return an SVG of accuracy over confidence, a dot for each bin.
 

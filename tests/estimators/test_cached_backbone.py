@@ -217,6 +217,7 @@ def test_other_parameters_are_other_features(backbone, paths):
         ({"interpolation": "cubic"}, "interpolation cubic"),
         ({"weights": "nowhere.h5"}, "nowhere.h5"),
         ({"layer": "fc9", "backbone": "vgg16"}, "fc9"),
+        ({"pool": "most"}, "no pooling"),
     ],
 )
 def test_parameters_that_do_not_fit_are_one_line(backbone, parameters, message):
@@ -264,3 +265,13 @@ def test_scikit_learns_own_checks(backbone):
     results = check_estimator(backbone, on_fail=None, on_skip=None)
     passed = {result["check_name"] for result in results if result["status"] == "passed"}
     assert passed >= APPLICABLE
+
+
+def test_labels_may_come_from_names(backbone, pictures, tmp_path):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in pictures.glob("*/*.jpg"):
+        (flat / f"{path.parent.name}.{path.name}").write_bytes(path.read_bytes())
+    features = backbone.extract(flat, labels=r"(spots|stripes)\.\d+\.jpg")
+    assert features.classes == ("spots", "stripes")
+    assert features.counts.tolist() == [12, 12]

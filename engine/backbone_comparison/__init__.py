@@ -1,0 +1,1 @@
+"""Backbones side by side on a user's images: how right, how fast, how large."""

@@ -1,0 +1,127 @@
+"""What a comparison leaves: compare.json, compare.html, and the table on the terminal."""
+
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+from cache.commandline.printable import printable
+from cache.failures import Failure
+from cache.files import write_whole
+from engine.backbone_comparison.result import Comparison, Measured
+from engine.pages.charts import interval_chart
+from engine.pages.render import percent, render
+
+_JSON, _PAGE = "compare.json", "compare.html"
+
+_UNKNOWN = "not measured"
+
+
+def write_comparison(comparison: Comparison, cache: Path, out: Path | None = None) -> Path:
+    """Write a comparison; return its folder.
+
+    out: None for `comparisons/DATE` in the cache, with a number where there is one already.
+
+    Raises:
+        Failure: `out` is a file, or holds another comparison.
+        OSError: something could not be written.
+    """
+    folder = _new_folder(cache / "comparisons") if out is None else out
+    if folder.exists() and not folder.is_dir():
+        raise Failure(f"{folder} is a file; give a folder for the comparison")
+    if (folder / _JSON).exists():
+        raise Failure(f"{folder} holds a comparison; give another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(comparison.payload(), indent=1, allow_nan=False)
+    write_whole(folder / _PAGE, page(comparison).encode("utf-8"))
+    write_whole(folder / _JSON, f"{text}\n".encode("ascii"))
+    return folder
+
+
+def _new_folder(comparisons: Path) -> Path:
+    name = f"{datetime.now(timezone.utc):%Y-%m-%d}"
+    number = 1
+    while (comparisons / (name if number == 1 else f"{name}_{number}") / _JSON).exists():
+        number += 1
+    return comparisons / (name if number == 1 else f"{name}_{number}")
+
+
+def page(comparison: Comparison) -> str:
+    """Return the page. All text that comes from users is escaped."""
+    rows = comparison.ranked()
+    timed = [row for row in rows if row.seconds_to_head is not None]
+    chart = interval_chart(
+        [row.seconds_to_head or 0.0 for row in timed],
+        [(row.interval[0], row.accuracy, row.interval[1]) for row in timed],
+        marked=[row.frontier for row in timed],
+        x_label=f"seconds to a head on {comparison.images:,} images",
+        y_label="accuracy",
+    )
+    best = rows[0]
+    return render(
+        "compare.html",
+        source=comparison.source,
+        images=f"{comparison.images:,}",
+        best=best.backbone,
+        figures=[
+            {"value": percent(best.accuracy), "what": f"accuracy of {best.backbone}, the best"},
+            {"value": len(rows), "what": "backbones"},
+            {"value": sum(row.frontier for row in rows), "what": "of them worth considering"},
+        ],
+        chart=chart if timed else None,
+        numbered=[f"{number}: {row.backbone}" for number, row in enumerate(timed, 1)],
+        head=_HEAD,
+        rows=[_cells(row) for row in rows],
+    )
+
+
+_HEAD = (
+    "backbone",
+    "verdict",
+    "accuracy",
+    "95 % interval",
+    "images",
+    "images/s",
+    "model, MB",
+    "bytes an image",
+    "seconds to a head",
+)
+
+
+def _cells(row: Measured) -> list[str]:
+    rate, seconds = row.images_per_second, row.seconds_to_head
+    return [
+        f"{row.backbone} ({row.precision})",
+        verdict(row),
+        percent(row.accuracy),
+        f"{percent(row.interval[0])} to {percent(row.interval[1])}",
+        f"{row.images:,}",
+        _UNKNOWN if rate is None else f"{rate:.1f}",
+        f"{row.model_mb:.1f}",
+        f"{row.feature_bytes:,}",
+        _UNKNOWN if seconds is None else f"{seconds:,.1f}",
+    ]
+
+
+def verdict(row: Measured) -> str:
+    """Return what becomes of a backbone, in a few words."""
+    if row.stopped:
+        return "left behind"
+    return "on the frontier" if row.frontier else "another is better and quicker"
+
+
+def summary(comparison: Comparison, folder: Path) -> str:
+    """Return the lines that the command prints."""
+    rows = comparison.ranked()
+    names = [printable(f"{row.backbone} ({row.precision})", 60) for row in rows]
+    width = max(map(len, names))
+    lines = [f"{'':<{width}}  accuracy  95 % interval   images  images/s  seconds to a head"]
+    for name, row in zip(names, rows, strict=True):
+        low, high = row.interval
+        rate = "-" if row.images_per_second is None else f"{row.images_per_second:.1f}"
+        seconds = "-" if row.seconds_to_head is None else f"{row.seconds_to_head:,.1f}"
+        lines.append(
+            f"{name:<{width}}  {row.accuracy:>8.4f}  {low:.4f}-{high:.4f}  {row.images:>7,}"
+            f"  {rate:>8}  {seconds:>17}  {verdict(row)}"
+        )
+    lines.append(f"page: {printable(str(folder / _PAGE))}")
+    return "\n".join(lines)
