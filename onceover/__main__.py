@@ -18,7 +18,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "compare": ("engine.compare", "backbones side by side on your images: right, fast, large"),
         "predict": ("engine.predict", "images -> labels, by a trained head"),
         "export": ("engine.export", "a backbone, or a whole classifier, as one ONNX file"),
-        "cache": ("cache.__main__", "look after a cache: info, verify, compact, merge, pack, gc"),
+        "cache": (
+            "cache.__main__",
+            "look after a cache: info, verify, compact, merge, pack, forget, gc",
+        ),
         "demo": ("engine.demo.__main__", "try it all, without any download or data"),
     }
 )
