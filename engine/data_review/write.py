@@ -189,7 +189,10 @@ def summary(findings: Findings, folder: Path) -> str:
             f"looks like {printable(suggested, 40)} ({findings.confidence[image]:.3f})"
         )
     across = int(np.sum(_across(findings)))
-    lines.append(f"near-duplicates: {len(pairs.images):,} pairs, {across:,} of them on two sides")
+    count = len(pairs.images)
+    lines.append(
+        f"near-duplicates: {count:,} pair{'s' * (count != 1)}, {across:,} of them on two sides"
+    )
     for pair, cosine in zip(pairs.images[:_LINES], pairs.cosines, strict=False):
         one, other = (printable(features.paths[image]) for image in pair)
         lines.append(f"  {one} and {other} ({cosine:.3f})")
