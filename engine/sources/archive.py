@@ -1,5 +1,6 @@
 """What every archive is held to, and how its faults are told."""
 
+import errno
 from pathlib import Path
 
 from cache.commandline.printable import printable
@@ -43,7 +44,8 @@ def damage_failure(path: Path, reason: str) -> Failure:
 
 def access_failure(path: Path, error: OSError) -> Failure:
     """Return the Failure of an archive that the system does not let read."""
-    return Failure(f"{printable(str(path))} cannot be read: {error.strerror or error}")
+    more = "; let more files be open (ulimit -n)" if error.errno == errno.EMFILE else ""
+    return Failure(f"{printable(str(path))} cannot be read: {error.strerror or error}{more}")
 
 
 def one_line(error: Exception) -> str:

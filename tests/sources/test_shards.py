@@ -1,12 +1,15 @@
 """engine.sources.shards: several files as one source."""
 
+import errno
+
 import pytest
 from source_samples import picture, reasons, tarred, zipped
 
 from cache.failures import Failure, UsageFailure
-from engine.sources import shards
+from engine.sources import shards, tar_members
 from engine.sources.base import SourceOptions
 from engine.sources.open import open_source
+from engine.sources.regular import open_regular
 from engine.sources.shards import matches
 
 
@@ -100,3 +103,19 @@ def test_a_damaged_shard_closes_the_others(tmp_path, monkeypatch):
     with pytest.raises(Failure, match=r"s-1\.tar is no sound archive"):
         open_source(tmp_path / "s-*.tar")
     assert len(closed) == 1
+
+
+def test_more_shards_than_files_may_be_open_are_one_line(tmp_path, monkeypatch):
+    for number in range(3):
+        tarred(tmp_path / f"s-{number}.tar", ("1.jpg", picture(number)))
+    opened = []
+
+    def open_two(path):
+        opened.append(path)
+        if len(opened) > 2:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return open_regular(path)
+
+    monkeypatch.setattr(tar_members, "open_regular", open_two)
+    with pytest.raises(Failure, match=r"Too many open files; let more files be open \(ulimit -n\)"):
+        open_source(tmp_path / "s-*.tar")
