@@ -157,6 +157,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from engine.runner.extract import Extractor, FeatureRequest
     from engine.runner.until_steady import extract_until_steady
 
+    # A backbone that is not there is told before a large source is looked through.
+    request = FeatureRequest(request_from(arguments), arguments.precision, arguments.interpolation)
     with ExitStack() as stack:
         # All are looked at before the first is extracted, so that a wrong one costs no pass.
         surveys = [stack.enter_context(images) for images in _surveys(arguments)]
@@ -170,9 +172,6 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
             return 0
         for line in found:
             console.say(line)
-        request = FeatureRequest(
-            request_from(arguments), arguments.precision, arguments.interpolation
-        )
         progress = stack.enter_context(shown_progress(quiet=console.quiet))
         execution = Execution(
             arguments.batch_size,

@@ -43,7 +43,7 @@ class Conflict:
         )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Features:
     """The features of N distinct images, in the order of their digests, read when asked for.
 
