@@ -14,9 +14,9 @@ from pathlib import Path
 import platformdirs
 
 from cache.failures import Failure
-from cache.files import file_sha256
 from engine.backbones.model import ModelFile, read_description, write_description
 from engine.backbones.request import BackboneRequest
+from engine.graphs.model_file import digests
 from engine.process.child import run_in_child
 
 _log = logging.getLogger(__name__)
@@ -115,4 +115,4 @@ def _key(request: BackboneRequest) -> str:
 def _content(name: str) -> str:
     if name == "imagenet" or name.startswith("random:"):
         return name
-    return file_sha256(Path(name).resolve())
+    return digests(Path(name).resolve()).both

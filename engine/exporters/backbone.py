@@ -14,6 +14,7 @@ from engine.backbones.model import METADATA_KEY, ModelDescription, ModelFile
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.request import BackboneRequest
 from engine.exporters.adopt import adopt, is_own
+from engine.exporters.foreign import made_ready
 from engine.exporters.graph import write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.network import Graph, graph_of, pooled
@@ -98,9 +99,10 @@ def _export_onnx(request: BackboneRequest, path: Path) -> ModelDescription:
     model = read_onnx(source)
     if is_own(model):
         return adopt(request, model, path)
+    made_ready(model, request)
     graph = graph_of(model, {}, request.layer)
     graph = pooled(graph, request.geometry.pool, channels_last=not graph.channels_first)
-    identity = {"backbone": "onnx", "weights": digests(source).model}
+    identity = {"backbone": "onnx", "weights": digests(source).both}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     write_out_local_response(graph.model)
     return _write(graph, identity, graph.output, parameters, request, path, {})
