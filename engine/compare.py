@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import count, path
 
 
 def build_parser(prog: str = "python -m engine.compare") -> argparse.ArgumentParser:
@@ -19,8 +20,12 @@ def build_parser(prog: str = "python -m engine.compare") -> argparse.ArgumentPar
         f"{prog} photos --cache pets --backbone mobilenet_v2 --backbone 'vgg16?layer=block5_pool"
         "&pool=avg'",
     )
-    parser.add_argument("source", metavar="SOURCE", help="images with labels, as extract takes")
-    parser.add_argument("--cache", required=True, metavar="DIR", help="where features are kept")
+    parser.add_argument(
+        "source", type=path, metavar="SOURCE", help="images with labels, as extract takes"
+    )
+    parser.add_argument(
+        "--cache", required=True, type=path, metavar="DIR", help="where features are kept"
+    )
     parser.add_argument(
         "--backbone",
         action="append",
@@ -32,9 +37,11 @@ def build_parser(prog: str = "python -m engine.compare") -> argparse.ArgumentPar
     parser.add_argument(
         "--budget", type=_minutes, metavar="MINUTES", help="begin no further round after these"
     )
-    parser.add_argument("--out", metavar="DIR", help="default: comparisons/DATE in the cache")
+    parser.add_argument(
+        "--out", type=path, metavar="DIR", help="default: comparisons/DATE in the cache"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the order")
-    parser.add_argument("--threads", type=int, metavar="N", help="default: one for each core")
+    parser.add_argument("--threads", type=count, metavar="N", help="default: one for each core")
     return parser
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import path
 from cache.failures import UsageFailure
 from engine.backbones.request import add_backbone_options, add_precision_option
 
@@ -19,22 +20,26 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
         "Export a backbone, its preprocessing inside, to one ONNX file; with a head, a classifier.",
         f"{prog} --weights random:0 --out vgg16.onnx",
     )
-    parser.add_argument("--out", required=True, metavar="FILE.onnx", help="where to write")
+    parser.add_argument(
+        "--out", required=True, type=path, metavar="FILE.onnx", help="where to write"
+    )
     add_backbone_options(parser)
     add_precision_option(parser, "fp32")
     parser.add_argument(
         "--calibrate",
+        type=path,
         metavar="SOURCE",
         help="with --precision int8, fast or auto: a folder, archive or .csv of images like yours",
     )
     parser.add_argument(
         "--head",
+        type=path,
         metavar="DIR",
         help="of a trained head: export the whole classifier, probabilities instead of features; "
         "the head says which backbone",
     )
     parser.add_argument(
-        "--cache", metavar="DIR", help="with --head: look for the backbone here too"
+        "--cache", type=path, metavar="DIR", help="with --head: look for the backbone here too"
     )
     parser.add_argument(
         "--force", action="store_true", help="replace FILE.onnx though no export wrote it"

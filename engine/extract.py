@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import count, path
 from cache.failures import UsageFailure
 from engine.backbones.request import add_backbone_options, add_precision_option
 from engine.images.formats import INTERPOLATIONS
@@ -27,11 +28,14 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     )
     parser.add_argument(
         "source",
+        type=path,
         metavar="SOURCE",
         nargs="+",
         help="a folder, .zip, .tar[.gz], a table (.csv, .tsv, .parquet) or shards-{000..099}.tar",
     )
-    parser.add_argument("--cache", required=True, metavar="DIR", help="where features are kept")
+    parser.add_argument(
+        "--cache", required=True, type=path, metavar="DIR", help="where features are kept"
+    )
     add_backbone_options(parser)
     add_precision_option(parser, "auto")
     parser.add_argument(
@@ -42,7 +46,7 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     )
     _add_source_options(parser)
     parser.add_argument("--fraction", type=_fraction, metavar="F", help="of each class, 0 to 1")
-    parser.add_argument("--limit-per-class", type=_count, metavar="N", help="images of each class")
+    parser.add_argument("--limit-per-class", type=count, metavar="N", help="images of each class")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
     parser.add_argument(
         "--until-steady",
@@ -64,8 +68,8 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         action="store_true",
         help="read every file again, also those whose size, times and number are as they were",
     )
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="never changes a feature")
-    parser.add_argument("--threads", type=_count, metavar="N", help="never changes a feature")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="never changes a feature")
+    parser.add_argument("--threads", type=count, metavar="N", help="never changes a feature")
     _add_machine_options(parser)
     return parser
 
@@ -105,7 +109,10 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
             help=f"of a table, the column with the {what}s (default: by the usual names)",
         )
     parser.add_argument(
-        "--base", metavar="DIR", help="where a table's paths count from (default: its folder)"
+        "--base",
+        type=path,
+        metavar="DIR",
+        help="where a table's paths count from (default: its folder)",
     )
 
 
@@ -118,13 +125,6 @@ def _fraction(text: str) -> float:
     value = float(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most 1")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import count, path
 from cache.commandline.words import command_line
 
 
@@ -18,7 +19,9 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
         "Train a softmax head on the features of a cache; write it with its metrics and a report.",
         f"{prog} --cache pets",
     )
-    parser.add_argument("--cache", required=True, metavar="DIR", help="where the features are")
+    parser.add_argument(
+        "--cache", required=True, type=path, metavar="DIR", help="where the features are"
+    )
     parser.add_argument(
         "--space",
         metavar="ID",
@@ -47,11 +50,11 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
         help="lbfgs chooses its L2 strength by validation; adam is the tutorial's recipe and takes "
         "caches larger than memory (default: lbfgs)",
     )
-    parser.add_argument("--epochs", type=_count, default=10, metavar="N", help="adam's; 10")
-    parser.add_argument("--batch-size", type=_count, default=128, metavar="N", help="adam's; 128")
+    parser.add_argument("--epochs", type=count, default=10, metavar="N", help="adam's; 10")
+    parser.add_argument("--batch-size", type=count, default=128, metavar="N", help="adam's; 128")
     parser.add_argument(
         "--memory",
-        type=_count,
+        type=count,
         default=1024,
         metavar="MIB",
         help="features that adam holds in memory; more are read block by block (default: 1024)",
@@ -73,7 +76,7 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
         metavar="K",
         help="also train and test K heads by cross-validation; mean and spread",
     )
-    parser.add_argument("--out", metavar="DIR", help="default: heads/NAME in the cache")
+    parser.add_argument("--out", type=path, metavar="DIR", help="default: heads/NAME in the cache")
     parser.add_argument("--no-report", action="store_true", help="write no report.html")
     return parser
 
@@ -102,13 +105,6 @@ def _folds(text: str) -> int:
     value = int(text) if text.isdecimal() else 0
     if value < 2:
         raise argparse.ArgumentTypeError(f"{text} is not a number of folds, 2 at least")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import count, path
 from cache.commandline.words import counted
 from engine.backbones.request import add_backbone_options
 from engine.images.formats import VIEWS
@@ -21,11 +22,18 @@ def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentPar
         f"{prog} cat.jpg holidays --head pets/heads/NAME",
     )
     parser.add_argument(
-        "images", metavar="IMAGE", nargs="+", help="files, folders or archives (zip, tar)"
+        "images",
+        type=path,
+        metavar="IMAGE",
+        nargs="+",
+        help="files, folders or archives (zip, tar)",
     )
-    parser.add_argument("--head", metavar="DIR", help="what fit_head wrote: its folder or head.npz")
+    parser.add_argument(
+        "--head", type=path, metavar="DIR", help="what fit_head wrote: its folder or head.npz"
+    )
     parser.add_argument(
         "--cache",
+        type=path,
         metavar="DIR",
         help="take its newest head; with --head: look for the backbone here too (default: the "
         "head's own cache)",
@@ -52,21 +60,14 @@ def build_parser(prog: str = "python -m engine.predict") -> argparse.ArgumentPar
     )
     own = "the head's, where it was exported before"
     add_backbone_options(parser, backbone=own, weights=own)
-    parser.add_argument("--batch-size", type=_count, metavar="N", help="images run together")
-    parser.add_argument("--threads", type=_count, metavar="N", help="default: one for each core")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="images run together")
+    parser.add_argument("--threads", type=count, metavar="N", help="default: one for each core")
     return parser
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.predict") -> int:
     """Run the command; return its exit code."""
     return run_command(build_parser(prog), _predict, argv)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return value
 
 
 def _probability(text: str) -> float:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import path
 
 
 def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentParser:
@@ -18,7 +19,7 @@ def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentPars
         "conflicts, rejected files, odd and uncertain images.",
         f"{prog} --cache pets",
     )
-    parser.add_argument("--cache", metavar="DIR", help="where the features are")
+    parser.add_argument("--cache", type=path, metavar="DIR", help="where the features are")
     parser.add_argument(
         "--space",
         metavar="ID",
@@ -35,11 +36,13 @@ def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentPars
     )
     parser.add_argument(
         "--apply",
+        type=path,
         metavar="REVIEW.CSV",
         help="write the labels as its column new_label corrects them, a class or drop; needs --out",
     )
     parser.add_argument(
         "--out",
+        type=path,
         metavar="PATH",
         help="a folder for review.html and review.csv (default: reviews/DATE in the cache); with "
         "--apply the table to write",

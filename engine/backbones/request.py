@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cache.commandline.options import path
 from cache.failures import UsageFailure
 from engine.backbones.architectures import ARCHITECTURES, Architecture
 from engine.backbones.listing import ListBackbones
@@ -33,6 +34,7 @@ def add_backbone_options(
     """
     parser.add_argument(
         "--backbone",
+        type=path,
         metavar="NAME|FILE",
         help=f"an image network of Keras by name, a .keras or an .onnx file (default: {backbone})",
     )
@@ -41,6 +43,7 @@ def add_backbone_options(
     )
     parser.add_argument(
         "--weights",
+        type=path,
         metavar="imagenet|FILE|random:SEED",
         help="imagenet (Keras downloads them), a weights file, or random ones "
         f"(default: {weights})",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
+from cache.commandline.options import path
 
 if TYPE_CHECKING:
     from engine.demo.job import Demo
@@ -24,6 +25,7 @@ def build_parser(prog: str = "python -m engine.demo") -> argparse.ArgumentParser
     )
     parser.add_argument(
         "--cache",
+        type=path,
         metavar="DIR",
         help="keep the features here and the pictures in DIR-pictures (default: a temporary place)",
     )

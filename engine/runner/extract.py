@@ -124,7 +124,7 @@ class Extractor:
     def __init__(self, cache: str | Path, request: FeatureRequest) -> None:
         """Open the cache, which is made where there is none. Failure if it cannot be used."""
         self.request = request
-        self.cache = FeatureCache.create(cache)
+        self.cache = FeatureCache.create(Path(cache).expanduser())
         self._loaded: tuple[ModelFile, Backbone] | None = None
 
     @cached_property

@@ -8,6 +8,9 @@ import pytest
 from conftest import write_pictures
 from fit_samples import labelled_cache
 
+from cache.commandline.options import path
+from engine import compare, export, extract, fit_head, predict, review
+from engine.demo import __main__ as demo
 from onceover.__main__ import COMMANDS, main
 
 HEAVY = ("numpy", "onnxruntime", "onnx", "h5py", "PIL", "tqdm", "tensorflow", "sklearn", "scipy")
@@ -146,3 +149,16 @@ def test_the_next_command_can_be_typed_as_it_stands(capsys, tmp_path, tiny_backb
         encoding="utf-8",
     )
     assert again.stdout.endswith("\nnext: python -m engine.fit_head --cache c\n")
+
+
+PATHS = {"DIR", "FILE.onnx", "SOURCE", "IMAGE", "PATH", "REVIEW.CSV", "NAME|FILE"}
+
+
+@pytest.mark.parametrize(
+    "command", [extract, fit_head, predict, export, compare, review, demo], ids=lambda m: m.__name__
+)
+def test_each_path_may_begin_with_the_home_folder(command):
+    """Where no shell writes it out: in `--cache=~/pets`, and on Windows."""
+    options = [a for a in command.build_parser()._actions if a.metavar in PATHS]
+    assert options
+    assert [a.dest for a in options if a.type is not path] == []
