@@ -21,13 +21,16 @@ def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
         Failure, OSError: as `write_head`.
     """
     folder = Path(out) if out else default_folder(fit)
-    write_head(fit, folder)
-    if report:
-        from engine.heads.learning_curve import learning_curve
-        from engine.pages.report import report_page
+    if not report:
+        write_head(fit, folder)
+        return folder
+    from engine.heads.learning_curve import learning_curve
+    from engine.pages.report import report_page
 
-        page = report_page(fit, folder, learning_curve(fit))
-        write_whole(folder / "report.html", page.encode("utf-8"))
+    curve = learning_curve(fit)
+    write_head(fit, folder, curve)
+    page = report_page(fit, folder, curve)
+    write_whole(folder / "report.html", page.encode("utf-8"))
     return folder
 
 

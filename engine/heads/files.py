@@ -6,6 +6,7 @@ import io
 import json
 import platform
 import time
+from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -15,6 +16,7 @@ from cache.failures import Failure
 from cache.files import write_whole
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME
+from engine.heads.learning_curve import LearningCurve
 from engine.heads.split import SIDES
 
 METRICS = "metrics.json"
@@ -23,11 +25,13 @@ METRICS = "metrics.json"
 _NAME = 40
 
 
-def write_head(fit: Fit, folder: Path) -> None:
+def write_head(fit: Fit, folder: Path, curve: LearningCurve | None = None) -> None:
     """Write `head.npz`, `metrics.json` and `predictions.csv` into a folder, made if need be.
 
     Each file appears whole or not at all; `metrics.json` names the head that it belongs to by
     its SHA-256. A report of an earlier head does not stay beside a new one.
+
+    curve: the fit's, which goes into the metrics where it was made.
 
     Raises:
         Failure: `folder` is a file, or holds a head of other choices.
@@ -43,7 +47,7 @@ def write_head(fit: Fit, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_bytes()
     (folder / "report.html").unlink(missing_ok=True)
-    record = {**metrics(fit), "head_sha256": hashlib.sha256(head).hexdigest()}
+    record = {**metrics(fit, curve), "head_sha256": hashlib.sha256(head).hexdigest()}
     # Before the head, so that a head which a kill leaves says whose it is and may be replaced.
     write_whole(folder / METRICS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
     write_whole(folder / FILE_NAME, head)
@@ -106,7 +110,7 @@ def choices(fit: Fit) -> dict[str, Any]:
     }
 
 
-def metrics(fit: Fit) -> dict[str, Any]:
+def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
     """Return all figures of a fit as JSON values: those of `--json` and what led to them."""
     features = fit.features
     return {
@@ -126,6 +130,7 @@ def metrics(fit: Fit) -> dict[str, Any]:
         "unscaled_calibration_error": fit.unscaled_error,
         "chosen": dict(fit.solution.chosen),
         "history": [dict(point) for point in fit.solution.history],
+        "learning_curve": None if curve is None else asdict(curve),
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }
 
