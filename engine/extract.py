@@ -34,7 +34,10 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         help="a folder, .zip, .tar[.gz], a table (.csv, .tsv, .parquet) or shards-{000..099}.tar",
     )
     parser.add_argument(
-        "--cache", required=True, type=path, metavar="DIR", help="where features are kept"
+        "--cache",
+        type=path,
+        metavar="DIR",
+        help="where features are kept (required, but for --dry-run)",
     )
     add_backbone_options(parser)
     add_precision_option(parser, "auto")
@@ -157,6 +160,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from engine.runner.extract import Extractor, FeatureRequest
     from engine.runner.until_steady import extract_until_steady
 
+    if arguments.cache is None and not arguments.dry_run:
+        raise UsageFailure("say where features are kept, by --cache DIR (see --help)")
     # A backbone that is not there is told before a large source is looked through.
     request = FeatureRequest(request_from(arguments), arguments.precision, arguments.interpolation)
     with ExitStack() as stack:

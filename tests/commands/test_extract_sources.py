@@ -80,6 +80,10 @@ def test_a_dry_run_says_the_same_and_does_nothing(options, tmp_path, capsys):
     assert not (tmp_path / "cache").exists()
     assert extract.main([str(folder), *options, "--dry-run"]) == 0
     assert "splits: train 12, test 6" in capsys.readouterr().out
+    assert extract.main([str(folder), "--dry-run"]) == 0
+    capsys.readouterr()
+    assert extract.main([str(folder)]) == 2
+    assert "--cache DIR" in capsys.readouterr().err
 
 
 def test_warnings_are_given_even_when_quiet(options, tmp_path, capsys):
