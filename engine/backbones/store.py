@@ -22,7 +22,7 @@ from engine.process.child import run_in_child
 _log = logging.getLogger(__name__)
 
 # Part of a model's name in the store: raise it when the exporter changes what it writes.
-_EXPORTER = 5
+_EXPORTER = 6
 
 # Folders of exports under way begin so. None takes a day, downloads included.
 _NEW = ".new-"

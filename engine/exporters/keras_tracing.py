@@ -39,7 +39,7 @@ def bring_in(model: Any) -> None:
 
     for layer in model._flatten_layers():
         for name, value in list(vars(layer).items()):
-            if tf.is_tensor(value) and not isinstance(value, tf.Variable):
+            if isinstance(value, tf.Tensor):  # and no variable: of those only values are traced
                 object.__setattr__(layer, name, value.numpy())
 
 
