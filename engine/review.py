@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import path
+from cache.commandline.words import command_line
 
 
 def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentParser:
@@ -74,8 +75,10 @@ def _review(arguments: argparse.Namespace, console: Console) -> None:
         raise UsageFailure("--cache is missing: where the features are")
     from pathlib import Path
 
+    from cache.commandline.printable import printable
     from cache.store import FeatureCache
     from engine.data_review.findings import review
+    from engine.data_review.sheet import NAME
     from engine.data_review.write import summary, write_review
     from engine.heads.open_features import open_features
 
@@ -84,7 +87,14 @@ def _review(arguments: argparse.Namespace, console: Console) -> None:
     findings = review(features, seed=arguments.seed)
     out = None if arguments.out is None else Path(arguments.out).expanduser()
     folder = write_review(findings, cache.path, out)
-    console.result({**findings.payload(), "out": str(folder)}, summary(findings, folder))
+    sheet = folder / NAME
+    words = ["--apply", str(sheet), "--out", "labels.csv"]
+    text = (
+        f"{summary(findings, folder)}\n"
+        f"next: mark new_label in {printable(str(sheet))}\n"
+        f"then: {command_line(console.prog, 'engine.review', 'review', words)}"
+    )
+    console.result({**findings.payload(), "out": str(folder)}, text)
 
 
 def _apply(arguments: argparse.Namespace, console: Console) -> None:
@@ -95,11 +105,12 @@ def _apply(arguments: argparse.Namespace, console: Console) -> None:
 
     out = Path(arguments.out).expanduser()
     counts = apply_sheet(Path(arguments.apply).expanduser(), out)
+    words = [str(out), "--cache", "DIR"]
+    following = command_line(console.prog, "engine.extract", "extract", words)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
     console.result(
         {**counts, "out": str(out)},
-        f"{told}; labels in {printable(str(out))}\n"
-        f"next: python -m engine.extract {printable(str(out))} --cache DIR",
+        f"{told}; labels in {printable(str(out))}\nnext: {following}",
     )
 
 

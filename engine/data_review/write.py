@@ -198,12 +198,9 @@ def summary(findings: Findings, folder: Path) -> str:
         lines.append(f"  {one} and {other} ({cosine:.3f})")
     lines.append(f"under several labels: {len(features.conflicts):,}")
     lines += [f"  {conflict}" for conflict in features.conflicts[:_LINES]]
-    marked = printable(str(folder / NAME))
     lines += [
         f"rejected: {len(features.rejected):,}",
         f"page: {printable(str(folder / 'review.html'))}",
-        f"next: mark new_label in {marked}",
-        f"then: python -m engine.review --apply {marked} --out labels.csv",
     ]
     return "\n".join(lines)
 

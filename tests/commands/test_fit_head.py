@@ -207,7 +207,7 @@ def test_what_is_left_out_is_warned_of(pets, capsys):
         (["--seed", "-1"], 2, "negative"),
         (["--solver", "magic"], 2, "invalid choice"),
         (["--epochs", "0"], 2, "not a positive number"),
-        (["--batch-size", "many"], 2, "invalid _count value"),
+        (["--batch-size", "many"], 2, "invalid count value"),
         (
             ["--space", "zzz"],
             2,

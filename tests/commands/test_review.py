@@ -44,6 +44,8 @@ def test_a_review_writes_a_page_and_a_sheet_and_replaces_neither(cache, capsys, 
     code, out, _ = run(capsys, "--cache", cache, "--out", tmp_path / "review")
     assert code == 0
     assert "near-duplicates: 3 pairs" in out
+    sheet = tmp_path / "review" / "review.csv"
+    assert out.endswith(f"then: python -m engine.review --apply {sheet} --out labels.csv\n")
     assert "  20.jpg: " in out
     page = (tmp_path / "review" / "review.html").read_text(encoding="utf-8")
     assert HOSTILE not in page
