@@ -1,12 +1,14 @@
 """What a cache holds, as numbers."""
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from cache.collect import leftovers
 from cache.record import VERSION
 from cache.space import Space
 from cache.store import FeatureCache
+from cache.summaries import list_summaries
 
 
 def describe(cache: FeatureCache) -> dict[str, Any]:
@@ -16,6 +18,7 @@ def describe(cache: FeatureCache) -> dict[str, Any]:
         "path": str(cache.path),
         "version": VERSION,
         "spaces": [_describe_space(space) for space in cache.spaces()],
+        "heads": [asdict(summary) for summary in list_summaries(cache.path / "heads")],
         "leftovers": [str(path) for path in files],
         "leftover_bytes": sum(path.stat().st_size for path in files if path.exists()),
     }

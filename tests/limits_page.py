@@ -76,6 +76,7 @@ MEANINGS = {
     "engine.sources.webdataset.MAX_LABEL_BYTES": "bytes of a label's file in a WebDataset",
     "engine.heads.head._MAX_BYTES": "bytes of a head's file",
     "cache.record._MAX_BYTES": "bytes of a cache's record",
+    "cache.summaries.MAX_BYTES": "bytes of the metrics of a head that `cache info` reads",
     "cache.space.MAX_DIMENSION": "numbers of a feature",
     "engine.exporters.keras_file._MAX_CONFIG": "bytes of a .keras file's description",
     "engine.exporters.keras_file._MAX_UNPACKED": "bytes that a .keras file unpacks to",

@@ -48,6 +48,10 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
                 f"  {printable(dataset['name'])}: {dataset['cached']} cached, "
                 f"{dataset['rejected']} rejected; {printable(classes, 400)}"
             )
+    lines += [
+        f"head {printable(head['name'])}: {printable(head['text'], 400)}"
+        for head in record["heads"]
+    ]
     if record["leftovers"]:
         lines.append(
             f"{counted(len(record['leftovers']), 'leftover file')}, "

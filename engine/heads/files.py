@@ -114,6 +114,7 @@ def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
     """Return all figures of a fit as JSON values: those of `--json` and what led to them."""
     features = fit.features
     return {
+        "summary": summary(fit),
         **fit.payload(),
         "choices": choices(fit),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -133,6 +134,14 @@ def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
         "learning_curve": None if curve is None else asdict(curve),
         "versions": {"python": platform.python_version(), "numpy": np.__version__},
     }
+
+
+def summary(fit: Fit) -> str:
+    """Return what a head is worth, in a line."""
+    return (
+        f"{len(fit.features.classes)} classes, accuracy {fit.test.accuracy:.4f} on "
+        f"{len(fit.test.labels)} test images, {time.strftime('%Y-%m-%d', time.gmtime())}"
+    )
 
 
 def predictions(fit: Fit) -> bytes:
