@@ -1,5 +1,6 @@
 """A frozen backbone with a cache, as a transformer of scikit-learn."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from engine.runner.extract import Extractor, FeatureRequest
 from engine.runner.items import extract_items
 from engine.runner.survey import Selection, survey
 from engine.sources.base import SourceOptions
+
+_log = logging.getLogger(__name__)
 
 
 class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -135,6 +138,11 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """
         selection = Selection(fraction, limit_per_class, seed)
         with survey(source, selection, SourceOptions(labels, splits)) as images:
+            # What was found and guessed is said before anything is run.
+            for line in images.lines():
+                _log.info(line)
+            for line in images.source.warnings:
+                _log.warning(line)
             extraction = self._extractor().extract(images, self._execution())
         return open_features(extraction.space, [images.dataset])
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import pickle
 import subprocess
 import sys
@@ -275,3 +276,14 @@ def test_labels_may_come_from_names(backbone, pictures, tmp_path):
     features = backbone.extract(flat, labels=r"(spots|stripes)\.\d+\.jpg")
     assert features.classes == ("spots", "stripes")
     assert features.counts.tolist() == [12, 12]
+
+
+def test_what_a_source_holds_is_logged(backbone, pictures, caplog):
+    (pictures / "notes.txt").write_text("x")
+    with caplog.at_level(logging.INFO, "engine.estimators"):
+        backbone.extract(pictures / "spots")
+        backbone.extract(pictures)
+    said = {record.getMessage(): record.levelname for record in caplog.records}
+    assert said["no image has a label"] == "WARNING"
+    assert said["24 images of 2 classes: spots 12, stripes 12"] == "INFO"
+    assert said["ignored: 1 .txt"] == "INFO"
