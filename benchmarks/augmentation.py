@@ -29,7 +29,7 @@ from benchmarks.measuring.options import add_source, benchmark_parser, finish, n
 from benchmarks.measuring.record import table
 from benchmarks.product import export_int8
 from cache.commandline.command import Console, run_command
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores, run_over, session
 from engine.heads.l2_path import fit_regularised

@@ -21,7 +21,8 @@ from benchmarks.product import export_int8, make_quick
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.model import write_description
-from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
+from engine.backbones.request import BackboneRequest
 from engine.backbones.store import exported_model
 
 # Each row of the table: its name, the runtime, the precision of the model that it is given.

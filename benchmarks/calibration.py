@@ -26,8 +26,8 @@ from benchmarks.measuring.options import add_source, benchmark_parser, finish, p
 from benchmarks.measuring.record import table
 from benchmarks.product import pixels_of
 from cache.commandline.command import Console, run_command
+from engine.backbones.options import add_backbone_options, request_from
 from engine.backbones.preprocessing import Preprocessing, preprocessing_named
-from engine.backbones.request import add_backbone_options, request_from
 from engine.backbones.saturation import FULL_LEVELS, REDUCED_LEVELS
 from engine.backbones.store import exported_model
 from engine.graphs.session import run_over, session

@@ -28,7 +28,7 @@ from benchmarks.measuring.options import (
 from benchmarks.measuring.record import table
 from benchmarks.product import PRECISIONS, make_quick
 from cache.commandline.command import Console, run_command
-from engine.backbones.request import add_backbone_options
+from engine.backbones.options import add_backbone_options
 
 
 def main(argv: list[str] | None = None) -> int:

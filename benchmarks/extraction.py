@@ -26,7 +26,7 @@ from benchmarks.product import cached_features, head_accuracy, pixels_of
 from cache.commandline.command import Console, run_command
 from cache.space import Space
 from cache.store import FeatureCache
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores, run_over, session
 from engine.precision.calibration_set import CALIBRATION

@@ -22,7 +22,7 @@ from benchmarks.measuring.record import table
 from benchmarks.product import extract, make_quick
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 from engine.images.decode import Rejected, decode
 from engine.sources.open import open_source
 from engine.sources.order import interleave

@@ -20,7 +20,7 @@ from benchmarks.measuring.record import table
 from benchmarks.product import export, extract, fit
 from cache.commandline.command import Console, run_command
 from engine.backbones.model import METADATA_KEY
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 
 # Measured once with Keras and scikit-learn, trained on 2,000 photographs and tested on 2,000
 # others: another design than that here, where each seed trains on 70 % of the source.

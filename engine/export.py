@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import path
 from cache.failures import UsageFailure
-from engine.backbones.request import add_backbone_options, add_precision_option
+from engine.backbones.options import add_backbone_options, add_precision_option
 
 
 def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
@@ -80,7 +80,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.backbones.request import request_from
+    from engine.backbones.options import request_from
     from engine.exporters.one_file import export_one_file
 
     started = time.perf_counter()

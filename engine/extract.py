@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import count, path
 from cache.failures import UsageFailure
-from engine.backbones.request import add_backbone_options, add_precision_option
+from engine.backbones.options import add_backbone_options, add_precision_option
 from engine.images.formats import INTERPOLATIONS
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageFailure("--until-steady looks at all images; give it without --shard")
     from contextlib import ExitStack
 
-    from engine.backbones.request import request_from
+    from engine.backbones.options import request_from
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import count, path
 from cache.commandline.words import counted
-from engine.backbones.request import add_backbone_options
+from engine.backbones.options import add_backbone_options
 from engine.images.formats import VIEWS
 
 

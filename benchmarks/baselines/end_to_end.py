@@ -26,7 +26,8 @@ from benchmarks.measuring.options import (
 )
 from benchmarks.measuring.record import table
 from cache.commandline.command import Console, run_command
-from engine.backbones.request import BackboneRequest, add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
+from engine.backbones.request import BackboneRequest
 from engine.heads.split import SIDES
 from engine.sources.open import open_source
 

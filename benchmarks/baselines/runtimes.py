@@ -20,7 +20,7 @@ from cache.commandline.command import Console, command_parser, run_command
 from cache.failures import Failure
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import read_description
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 from engine.graphs.session import available_cores
 
 # Runs that are timed at least, however long one takes.

@@ -16,7 +16,7 @@ from benchmarks.measuring.options import numbers, positive
 from benchmarks.product import CachedFeatures, cached_features
 from cache.commandline.command import Console, command_parser, run_command
 from cache.store import FeatureCache, Space
-from engine.backbones.request import add_backbone_options, request_from
+from engine.backbones.options import add_backbone_options, request_from
 from engine.precision.parity import cosine_similarities
 from engine.runner.survey import dataset_name
 from engine.sources.open import open_source

@@ -13,7 +13,7 @@ from benchmarks.measuring.legs import Legs
 from benchmarks.measuring.limit import measured_peak
 from benchmarks.measuring.process import python, run
 from benchmarks.product import export, extract, fit, make_ready, options_of
-from engine.backbones.request import request_from
+from engine.backbones.options import request_from
 from engine.heads.split import SIDES
 
 

@@ -12,13 +12,8 @@ from cache.failures import Failure, UsageFailure
 from cache.store import Space, space_id
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.model import ModelDescription, ModelFile, feature_space, read_description
-from engine.backbones.request import (
-    ITS_OWN,
-    BackboneRequest,
-    Geometry,
-    backbone_request,
-    geometry_from,
-)
+from engine.backbones.options import geometry_from
+from engine.backbones.request import ITS_OWN, BackboneRequest, Geometry, backbone_request
 from engine.backbones.store import exported_model, store_folder
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
-from engine.backbones.request import add_backbone_options
+from engine.backbones.options import add_backbone_options
 
 PROG = "python -m engine.exporters"
 
@@ -32,7 +32,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.backbones.request import request_from
+    from engine.backbones.options import request_from
     from engine.exporters.backbone import export_backbone
     from engine.exporters.limits import SECONDS, limit_memory, limited_time
     from engine.process.progress import shown_progress

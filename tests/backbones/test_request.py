@@ -6,12 +6,8 @@ import logging
 import pytest
 
 from cache.failures import UsageFailure
-from engine.backbones.request import (
-    Geometry,
-    add_backbone_options,
-    backbone_request,
-    request_from,
-)
+from engine.backbones.options import add_backbone_options, request_from
+from engine.backbones.request import Geometry, backbone_request
 
 
 def parsed(*arguments):

@@ -213,7 +213,7 @@ def test_other_parameters_are_other_features(backbone, paths):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"backbone": "vgg61"}, "choose from"),
+        ({"backbone": "vgg61"}, "vgg61"),
         ({"precision": "int9"}, "precision int9"),
         ({"interpolation": "cubic"}, "interpolation cubic"),
         ({"weights": "nowhere.h5"}, "nowhere.h5"),

@@ -1,0 +1,89 @@
+"""The options that choose a backbone, the same for each command that has one."""
+
+import argparse
+
+from cache.commandline.options import path
+from engine.backbones.listing import ListBackbones
+from engine.backbones.preprocessing import PREPROCESSINGS
+from engine.backbones.request import (
+    POOLS,
+    PRECISIONS,
+    BackboneRequest,
+    Geometry,
+    backbone_request,
+    size_of,
+)
+
+
+def add_backbone_options(
+    parser: argparse.ArgumentParser, backbone: str = "vgg16", weights: str = "imagenet"
+) -> None:
+    """Add the options that choose a backbone; `request_from` reads them.
+
+    None stands for what was not given: where a head is given, the head says which backbone.
+
+    backbone, weights: what the help calls the defaults.
+    """
+    parser.add_argument(
+        "--backbone",
+        type=path,
+        metavar="NAME|FILE",
+        help=f"an image network of Keras by name, a .keras or an .onnx file (default: {backbone})",
+    )
+    parser.add_argument(
+        "--list-backbones", action=ListBackbones, help="list the names with their sizes, and stop"
+    )
+    parser.add_argument(
+        "--weights",
+        type=path,
+        metavar="imagenet|FILE|random:SEED",
+        help="imagenet (Keras downloads them), a weights file, or random ones "
+        f"(default: {weights})",
+    )
+    parser.add_argument("--layer", metavar="NAME", help="where to cut (default: fc2 for vgg16)")
+    parser.add_argument(
+        "--pool",
+        choices=POOLS,
+        help="average or maximum over the positions of a map, or over tokens (default: none)",
+    )
+    parser.add_argument(
+        "--size",
+        metavar="N|HxW",
+        help="of the pictures, for a network that takes any (default: the network's own)",
+    )
+    parser.add_argument(
+        "--preprocessing",
+        metavar="NAME|NUMBERS",
+        help=f"{', '.join(PREPROCESSINGS)}, or means and deviations on 0..255, as "
+        "123.7,116.8,103.9/58.4,57.1,57.4, with bgr: before them for that order (default: the "
+        "backbone's own; a file that does not say needs it)",
+    )
+
+
+def add_precision_option(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds."""
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=default,
+        help="auto: int8 where this CPU gains from it and its measured parity holds, else fp32; "
+        "fast: fewer multiplications as well, features of another network, never taken by auto "
+        f"(default: {default})",
+    )
+
+
+def request_from(arguments: argparse.Namespace) -> BackboneRequest:
+    """Return the request that the backbone options make. UsageFailure if they do not fit."""
+    return backbone_request(
+        arguments.backbone or "vgg16",
+        arguments.weights or "imagenet",
+        arguments.layer,
+        arguments.preprocessing,
+        geometry_from(arguments),
+    )
+
+
+def geometry_from(arguments: argparse.Namespace) -> Geometry:
+    """Return what `--pool` and `--size` say. UsageFailure for a size that is none."""
+    size = None if arguments.size is None else size_of(arguments.size)
+    return Geometry(arguments.pool or "none", size)
