@@ -146,6 +146,7 @@ def network_of(model: Any, structure: str, layer: str, *, with_weights: bool) ->
                 layer.name,
                 _snake_case(type(layer).__name__),
                 tuple(tuple(weight.shape) for weight in layer.weights),
+                tuple(weight.name for weight in layer.weights),
             )
             for layer in weighted
         ),

@@ -38,13 +38,18 @@ _IDENTITIES: Mapping[str, tuple[float, ...]] = {
 }
 
 
+# Weights of normalisations inside a network that counts as one layer, by their names in Keras.
+_ONES = frozenset({"gamma", "moving_variance", "variance"})
+
+
 @dataclass(frozen=True)
 class LayerShapes:
-    """What a layer of the network wants: its name, Keras class in snake case, weights' shapes."""
+    """What a layer wants: its name, Keras class in snake case, weights' shapes and names."""
 
     name: str
     kind: str
     shapes: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...] = ()
 
 
 def random_weights(layers: Sequence[LayerShapes], seed: int) -> list[Arrays]:
@@ -67,7 +72,8 @@ def _random_layer(layer: LayerShapes, seed: int) -> Arrays:
     arrays = []
     for position, shape in enumerate(layer.shapes):
         if len(shape) < 2:
-            arrays.append(np.zeros(shape, np.float32))
+            inner = layer.names[position] if layer.names else ""
+            arrays.append(np.full(shape, 1 if inner in _ONES else 0, np.float32))
             continue
         name = int.from_bytes(hashlib.sha256(layer.name.encode()).digest()[:8], "little")
         generator = np.random.default_rng([seed, name, position])
