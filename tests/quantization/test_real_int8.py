@@ -6,6 +6,7 @@ import pytest
 from int8_samples import fused_operators
 
 import engine.precision.calibration_set
+import engine.precision.comparison
 from engine.backbones.request import backbone_request
 from engine.backbones.store import exported_model
 from engine.graphs.session import run_over, session
@@ -39,6 +40,7 @@ def quantized(photographs, tmp_path, monkeypatch):
 
     def made(*request):
         monkeypatch.setattr(engine.precision.calibration_set, "HELD_OUT", HELD_OUT)
+        monkeypatch.setattr(engine.precision.comparison, "is_clear", lambda _: False)
         model = exported_model(backbone_request(*request))
         with open_source(photographs / ARCHIVE) as source:
             samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
