@@ -63,7 +63,7 @@ def _read(spec: str) -> Candidate:
         geometry,
     )
     name = Path(backbone).stem if request.is_file else backbone
-    cut = [options[key] for key in ("layer", "pool", "precision", "size") if key in options]
+    cut = [options[key] for key in ("layer", "pool", "size") if key in options]
     return Candidate(
         " ".join([name, *cut]),
         FeatureRequest(

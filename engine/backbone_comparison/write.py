@@ -105,7 +105,7 @@ def _cells(row: Measured) -> list[str]:
 def verdict(row: Measured) -> str:
     """Return what becomes of a backbone, in a few words."""
     if row.stopped:
-        return "left behind"
+        return "quick, but less right" if row.frontier else "left behind"
     return "on the frontier" if row.frontier else "another is better and quicker"
 
 

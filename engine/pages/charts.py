@@ -101,7 +101,7 @@ def interval_chart(
 ) -> Markup:
     """Return an SVG of shares over x by its logarithm: a numbered dot with its interval for each.
 
-    intervals: (low, share, high). marked: whether a dot is filled.
+    intervals: (low, share, high). marked: whether a dot is in the first colour.
     """
     least = min((low for low, _, _ in intervals), default=0.0)
     floor = max(0.0, math.floor(least * 20) / 20)

@@ -21,7 +21,7 @@ def test_options_follow_a_question_mark(network):
             "mobilenet_v2",
         ]
     )
-    assert first.name == "vgg16 block5_pool avg fp32"
+    assert first.name == "vgg16 block5_pool avg"
     assert first.request.backbone.geometry == Geometry("avg")
     assert (first.request.backbone.weights, first.request.precision) == ("random:3", "fp32")
     assert second.name == "net+1 n a 32x32"
@@ -38,7 +38,7 @@ def test_two_of_one_name_are_told_apart():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("vgg61", "choose from"),
+        ("vgg61", "vgg61"),
         ("vgg16?wieghts=random:0", "wieghts.* cannot be read"),
         ("vgg16?pool", "no pooling ''"),
         ("vgg16?pool=avg&pool=max", "each once"),
