@@ -78,6 +78,12 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
 
 
 def _add_machine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--cluster",
+        metavar="WHERE",
+        help="run on a Dask cluster: local:N, tcp://HOST:PORT, tls://HOST:PORT or the "
+        "scheduler's FILE.json (needs onceover[dask])",
+    )
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument(
         "--prepare",
@@ -184,6 +190,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
             progress,
             stack.enter_context(stop_request()),
             arguments.rehash,
+            arguments.cluster,
         )
         # The largest first: what it says of the precision holds for all.
         order = sorted(surveys, key=lambda images: -len(images.samples))

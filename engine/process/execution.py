@@ -15,6 +15,7 @@ class Execution:
     progress: is told how many of how many images are done.
     stop: once it is set, what is under way is finished and kept, and the job ends as Interrupted.
         None where nobody stops it.
+    cluster: a Dask cluster to run on, see `engine.runner.connection`; None for this machine.
     rehash: read every file again, also those whose size, times and number are as they were.
     """
 
@@ -23,3 +24,4 @@ class Execution:
     progress: Progress = no_progress
     stop: threading.Event | None = None
     rehash: bool = False
+    cluster: str | None = None

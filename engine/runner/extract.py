@@ -203,7 +203,14 @@ class Extractor:
             choice.space, lambda: self.backbone(choice.model), self.request.interpolation
         )
         started = time.perf_counter()
-        tally = run_pass(survey, target, execution)
+        if execution.cluster is None:
+            tally = run_pass(survey, target, execution)
+        else:
+            from engine.runner.cluster import run_on_cluster
+
+            tally = run_on_cluster(
+                survey, choice, self.cache.path, self.request.interpolation, execution
+            )
         seconds = time.perf_counter() - started
         description = choice.model.description
         return Extraction(survey, choice.space, description, choice.reason, tally, seconds, seconds)

@@ -6,11 +6,12 @@ Local threads run it, and so may anybody else who has a source, a space and a ba
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from cache.rows import SPLITS, Row
-from cache.store import DatasetWriter, Space
+from cache.store import Space
 from engine.backbones.backbone import Backbone
 from engine.runner.tally import Tally
 from engine.sources.load import LoadedSample
@@ -90,14 +91,25 @@ def compute(backbone: Backbone, batch: Batch) -> Computed:
     return Computed(batch, features, time.perf_counter() - started)
 
 
+class RowTable(Protocol):
+    """Where rows go once the features that they stand for are durable: a `DatasetWriter`."""
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Add rows."""
+
+
 class PartWriter:
     """Writes features part by part, each part's rows after it. One thread's.
 
     What is not finite is no feature: its image is rejected, and so are its duplicates.
     """
 
-    def __init__(self, space: Space, table: DatasetWriter, tally: Tally) -> None:
+    def __init__(
+        self, space: Space, table: RowTable, tally: Tally, seconds: float | None = None
+    ) -> None:
+        """seconds: after how many a part is written; None for PART_SECONDS."""
         self._space, self._table, self._tally = space, table, tally
+        self._seconds = PART_SECONDS if seconds is None else seconds
         self._digests: list[bytes] = []
         self._features: list[np.ndarray] = []
         self._rows: list[Row] = []
@@ -125,7 +137,7 @@ class PartWriter:
             self._digests += digests
             self._features.append(features)
         size = 4 * self._space.dimension * len(self._digests)
-        if size >= PART_BYTES or time.monotonic() - self._begun >= PART_SECONDS:
+        if size >= PART_BYTES or time.monotonic() - self._begun >= self._seconds:
             self.flush()
 
     def flush(self) -> None:

@@ -43,7 +43,7 @@ class Survey:
     location: as it was given. samples: in the order of extraction, a class-balanced shuffle where
     the source can be read in any order. dataset: the name that their rows go under in a cache.
     adds: whether their rows are added to those that the dataset has; else they are all of it.
-    seconds: what the look took.
+    seconds: what the look took. options: what was said of the source, to open it elsewhere.
     """
 
     location: str
@@ -53,6 +53,7 @@ class Survey:
     selection: Selection = Selection()
     seconds: float = 0.0
     adds: bool = False
+    options: SourceOptions = BY_ITSELF
 
     @property
     def classes(self) -> Mapping[str, int]:
@@ -141,7 +142,8 @@ def survey(
     if (share := selection.share) is not None:
         samples = [sample for sample in samples if share.holds(sample.path)]
     seconds = time.perf_counter() - started
-    return Survey(str(location), dataset_name(location), source, samples, selection, seconds)
+    name = dataset_name(location)
+    return Survey(str(location), name, source, samples, selection, seconds, options=options)
 
 
 def dataset_name(location: str | Path) -> str:

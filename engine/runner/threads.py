@@ -67,7 +67,7 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
         ahead = max(_AHEAD, 2 * threads * batch_size)
         loaded = loader.load(samples, pool, ahead, execution.stop or threading.Event())
         writer = PartWriter(space, table, tally)
-        for computed in _run(
+        for computed in run_batches(
             collect(loaded, batch_size, tally), target.load_backbone, pool, threads + 1
         ):
             writer.add(computed)
@@ -99,7 +99,7 @@ def _report_unfinished(survey: Survey, tally: Tally) -> None:
     raise Interrupted(f"stopped; {done}, run the same command again to go on")
 
 
-def _run(
+def run_batches(
     batches: Iterable[Batch],
     load_backbone: Callable[[], Backbone],
     pool: ThreadPoolExecutor,

@@ -100,7 +100,7 @@ class Loader:
             if the source is gone.
         """
         remarks: set[str] = set()
-        for loaded in self._in_order(self._plan(samples), pool, ahead, stop):
+        for loaded in self._in_order(self.plan(samples), pool, ahead, stop):
             if stop.is_set():
                 return
             if not loaded.digest and not self.source.location.exists():
@@ -116,7 +116,7 @@ class Loader:
             return decode_with_remark(data, self.size, self.interpolation)
         return decode_views(data, self.size, self.interpolation, self.views)
 
-    def _plan(self, samples: Sequence[Sample]) -> Iterator[Sample | LoadedSample]:
+    def plan(self, samples: Sequence[Sample]) -> Iterator[Sample | LoadedSample]:
         """Yield each sample, loaded already where its file is as it was and its feature cached."""
         if self.known is none_known:
             yield from samples

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import write_pictures
-from fault_harness import state
+from content_samples import content
 
 from cache.__main__ import main as cache_main
 from engine.extract import main as extract_main
@@ -76,8 +76,8 @@ def test_shards_at_once_and_one_of_them_killed_give_what_one_process_gives(
     assert [process.wait() for process in others] == [0, 0]
     assert start(*arguments, *shards[1]).wait() == 0
     extract(capsys, pictures, "--cache", one, *options)
-    assert state(many.parent) == state(one.parent)
-    features = state(many.parent).features
+    assert content(many.parent) == content(one.parent)
+    features = content(many.parent).features
     assert sum(map(len, features.values())) == 48
     assert cache_main(["verify", str(many), "--json"]) == 0
     # Everything is there for a run over all of it, and for a head.
@@ -100,7 +100,7 @@ def test_copies_of_a_prepared_cache_are_merged(tmp_path, pictures, options, caps
     (tmp_path / "merged").mkdir()
     (tmp_path / "c0").rename(tmp_path / "merged" / "c")
     extract(capsys, pictures, "--cache", tmp_path / "one" / "c", *options)
-    assert state(tmp_path / "merged") == state(tmp_path / "one")
+    assert content(tmp_path / "merged") == content(tmp_path / "one")
 
 
 def test_shards_take_the_prepared_int8_model_and_make_none(tmp_path, options, capsys, monkeypatch):

@@ -1,0 +1,244 @@
+"""The pass over a source on a Dask cluster: who runs which samples, and what if a worker dies."""
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache.commandline.printable import printable
+from cache.failures import Failure, Interrupted, first_line
+from cache.rows import Row
+from cache.store import DatasetWriter, Space
+from engine.precision.choice import Choice
+from engine.process.execution import Execution
+from engine.runner.connection import connect
+from engine.runner.outcome import Outcome
+from engine.runner.processors import Processors
+from engine.runner.step import collect
+from engine.runner.survey import Survey
+from engine.runner.tally import Tally
+from engine.runner.task import Job, Report, portable_source, this_kind
+from engine.runner.tasks import Task, Tasks
+from engine.sources.base import Sample
+from engine.sources.load import LoadedSample, Loader, none_known
+
+if TYPE_CHECKING:
+    from distributed import Future
+
+_log = logging.getLogger(__name__)
+
+# Samples a task: so many that the scheduler, at a millisecond a task, does next to nothing, and
+# so few that each thread has several.
+_MOST, _TASKS_A_THREAD = 1024, 8
+
+# Tasks that are with the scheduler, for each thread: one runs, one waits.
+_AHEAD = 2
+
+# Into how many tasks one is cut whose worker died twice under it.
+_CUTS = 8
+
+# How often a task's worker may die before it is cut; an image's, alone, before it is rejected.
+_DEATHS = 2
+
+# Seconds without any worker after which the job ends.
+_PATIENCE = 60
+
+# Why an image is rejected that no worker survives.
+KILLED = "the worker that decodes it dies, each time, also with nothing else to do"
+
+
+def run_on_cluster(
+    survey: Survey, choice: Choice, cache: Path, interpolation: str, execution: Execution
+) -> Tally:
+    """Bring the features of a survey's samples into a space, on the workers of a cluster.
+
+    They need the same view of cache, source and exported model. Each writes its own parts; rows
+    are written here, after the features that they stand for, as in `run_pass`.
+
+    Raises:
+        Interrupted: `execution.stop` was set; what was under way is finished and kept.
+        Failure: the cluster cannot be used, or has gone; finished tasks are kept.
+        OSError: the cache could not be written.
+    """
+    if survey.source.sequential:
+        raise Failure(
+            f"{printable(survey.location)} can only be read in its own order, by one process; "
+            "unpack it first, or run on this machine"
+        )
+    assert execution.cluster is not None
+    space, tally = choice.space, Tally()
+    with connect(execution.cluster) as client:
+        share = survey.selection.share
+        # From here on gc leaves what the space holds, so what it holds is looked up after this.
+        table = space.write_dataset(survey.dataset, adds=survey.adds, share=share)
+        job = Job(
+            uuid.uuid4().hex,
+            str(cache.resolve()),
+            space.id,
+            replace(choice.model, path=choice.model.path.resolve()),
+            interpolation,
+            str(survey.source.location.resolve()),
+            survey.options,
+            portable_source(survey.source),
+            this_kind(),
+            execution.batch_size,
+        )
+        run = _Run(survey, space, table, execution)
+        tasks = Tasks(client, job)
+        run.bring(survey.samples, tasks, tally)
+        while lost := table.lost(space.index().contains):
+            again = Tally()
+            run.bring([s for s in survey.samples if s.path in lost], tasks, again)
+            tally.add_again(again)
+        table.finish()
+        run.processors.record(space, job)
+    return tally
+
+
+class _Run:
+    """One extraction on a cluster, from the samples to their rows."""
+
+    def __init__(
+        self, survey: Survey, space: Space, table: DatasetWriter, execution: Execution
+    ) -> None:
+        self._survey, self._space, self._table = survey, space, table
+        self._execution = execution
+        self._stop = execution.stop or threading.Event()
+        self.processors = Processors()
+
+    def bring(self, samples: Sequence[Sample], tasks: Tasks, tally: Tally) -> None:
+        """Have samples run, but for those that need not be read again."""
+        outcome = Outcome(self._table, tally)
+        total = len(self._survey.samples)
+        waiting = self._waiting(samples, tasks, outcome)
+        alone: list[Task] = []
+        again: deque[Task] = deque()
+
+        def tell() -> None:
+            self._execution.progress(total - len(samples) + tally.done, total)
+
+        seen = time.monotonic()
+        while True:
+            threads = sum(tasks.workers().values())
+            seen = time.monotonic() if threads else seen
+            if time.monotonic() - seen > _PATIENCE:
+                raise Failure(
+                    "the cluster has no worker any more; finished work is kept, start some and "
+                    "run the same command to go on"
+                )
+            room = _AHEAD * threads or 1
+            while len(tasks) < room and not self._stop.is_set():
+                task = again.popleft() if again else next(waiting, None)
+                if task is None and alone and not len(tasks):
+                    task = alone.pop()
+                    room = 1  # nothing beside it: whoever dies now died of it
+                if task is None:
+                    break
+                tasks.submit(task)
+            if not len(tasks):
+                break
+            if ended := tasks.ended():
+                for task in self._judged(*ended, tasks, outcome):
+                    (alone if len(task.samples) == 1 and task.deaths else again).append(task)
+                tell()
+        tell()
+        if tally.done < len(samples):
+            raise Interrupted(
+                f"stopped; {tally.done} of {len(samples)} images are done and kept, run the same "
+                "command again to go on"
+            )
+
+    def _waiting(self, samples: Sequence[Sample], tasks: Tasks, outcome: Outcome) -> Iterator[Task]:
+        """Yield tasks of the samples that must be read; the rows of the others are written."""
+        survey, space = self._survey, self._space
+        share = survey.selection.share
+        known = space.known_files(survey.dataset, share).digests
+        loader = Loader(
+            survey.source,
+            space.index().contains,
+            (1, 1),
+            "",
+            none_known if self._execution.rehash else known,
+        )
+        threads = max(1, sum(tasks.workers().values()))
+        size = min(_MOST, max(1, len(samples) // (_TASKS_A_THREAD * threads)))
+        chunk: list[Sample] = []
+        held: list[LoadedSample] = []
+        for item in loader.plan(samples):
+            if isinstance(item, LoadedSample):
+                held.append(item)
+            else:
+                chunk.append(item)
+            if len(held) == _MOST:
+                outcome.add(_rows(held))
+                held.clear()
+            if len(chunk) == size:
+                yield Task(tuple(chunk))
+                chunk.clear()
+        outcome.add(_rows(held))
+        if chunk:
+            yield Task(tuple(chunk))
+
+    def _judged(self, future: "Future", task: Task, tasks: Tasks, outcome: Outcome) -> list[Task]:
+        """Write what a task gave; return what is to be sent once more."""
+        from distributed import KilledWorker
+
+        if future.status == "finished":
+            report: Report = future.result()
+            self.processors.add(report)
+            if report.refused:
+                if report.worker not in tasks.refused:
+                    tasks.refused[report.worker] = report.refused
+                    _log.warning("worker %s is left out: %s", report.worker, report.refused)
+                return [task]
+            return self._accepted(report, task, tasks, outcome)
+        error = future.exception() if future.status == "error" else None
+        if isinstance(error, KilledWorker):
+            return self._bereaved(task, outcome)
+        if isinstance(error, OSError | MemoryError | Failure):
+            raise error
+        reason = first_line(error) if error else "the scheduler has gone"
+        raise Failure(
+            f"the cluster failed: {reason}; finished work is kept, run the same command to go on"
+        )
+
+    def _accepted(self, report: Report, task: Task, tasks: Tasks, outcome: Outcome) -> list[Task]:
+        """Take a report; what its worker could not read, and another may, is sent to another."""
+        unread = {row.path for row in report.rows if not row.digest}
+        if unread and not task.avoid and len(tasks.workers()) > 1:
+            rows = [row for row in report.rows if row.path not in unread]
+            outcome.add(rows, report.tally)
+            left = tuple(sample for sample in task.samples if sample.path in unread)
+            return [Task(left, avoid=report.worker)]
+        outcome.add(report.rows, report.tally)
+        return []
+
+    def _bereaved(self, task: Task, outcome: Outcome) -> list[Task]:
+        """Return what to try once more of a task whose worker died.
+
+        Whole at first, for most deaths have other reasons; then in pieces; an image alone at last.
+        """
+        count, deaths = len(task.samples), task.deaths + 1
+        if deaths < _DEATHS:
+            return [replace(task, deaths=deaths)]
+        if count > 1:
+            step = -(-count // _CUTS)
+            pieces = [task.samples[start : start + step] for start in range(0, count, step)]
+            # One image begins anew: now nothing runs beside it.
+            return [Task(piece, 0 if len(piece) > 1 else 1) for piece in pieces]
+        if deaths <= _DEATHS:
+            return [replace(task, deaths=deaths)]
+        (sample,) = task.samples
+        _log.warning("%s kills each worker that runs it", printable(sample.path))
+        outcome.add([Row(sample.path, sample.label, b"", "rejected", KILLED)])
+        return []
+
+
+def _rows(loaded: Sequence[LoadedSample]) -> list[Row]:
+    """Return the rows of samples that the cache has."""
+    return [row for batch in collect(loaded, 1, Tally()) for row in batch.rows]

@@ -1,0 +1,74 @@
+"""A Dask cluster: one that runs already, or processes of this machine."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cache.commandline.printable import printable
+from cache.failures import Failure, UsageFailure, first_line
+from engine.graphs.session import available_cores
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_log = logging.getLogger(__name__)
+
+# Seconds to wait for a scheduler, and for its first worker.
+_PATIENCE = 60
+
+
+@contextmanager
+def connect(address: str) -> Iterator["Client"]:
+    """Give a client of a cluster while the block runs; a local cluster lives as long.
+
+    address: `local:N` for N processes here, `tcp://HOST:PORT` or `tls://HOST:PORT` of a scheduler,
+        or the path of its FILE.json.
+
+    Raises:
+        UsageFailure: it is none of these.
+        Failure: Dask is not installed, or there is no such scheduler.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError as error:
+        raise Failure("a cluster needs Dask; pip install 'onceover[dask]'") from error
+    with contextlib.ExitStack() as stack:
+        kind, _, count = address.partition(":")
+        try:
+            if kind == "local" and count.isdecimal() and int(count):
+                threads = max(1, available_cores() // int(count))
+                if int(count) > available_cores():
+                    _log.warning("%s workers share %d cores", count, available_cores())
+                # Who kills a worker is found by this job, at one death each, not by the scheduler.
+                stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+                cluster = stack.enter_context(
+                    LocalCluster(
+                        n_workers=int(count),
+                        threads_per_worker=threads,
+                        dashboard_address=":0",
+                        silence_logs=logging.CRITICAL,
+                    )
+                )
+                client = stack.enter_context(Client(cluster))
+            elif kind in ("tcp", "tls"):
+                client = stack.enter_context(Client(address, timeout=_PATIENCE))
+            elif address.endswith(".json") and Path(address).is_file():
+                client = stack.enter_context(Client(scheduler_file=address, timeout=_PATIENCE))
+            else:
+                raise UsageFailure(
+                    f"cluster {printable(address)}: give local:N, tcp://HOST:PORT, "
+                    "tls://HOST:PORT or the scheduler's FILE.json"
+                )
+            client.wait_for_workers(1, timeout=_PATIENCE)
+        except (OSError, TimeoutError, asyncio.TimeoutError) as error:
+            raise Failure(
+                f"there is no cluster at {printable(address)}: {first_line(error)}; start a "
+                "scheduler and at least one worker"
+            ) from error
+        _log.info("dashboard: %s", client.dashboard_link)
+        yield client

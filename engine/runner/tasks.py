@@ -1,0 +1,78 @@
+"""Tasks on their way to the workers of a cluster and back."""
+
+import queue
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cache.failures import Failure
+from engine.runner.task import Job
+from engine.sources.base import Sample
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+# Seconds between two looks whether to stop.
+_TICK = 0.2
+
+
+@dataclass(frozen=True)
+class Task:
+    """Samples to send. deaths: how often a worker died under them. avoid: a worker's name."""
+
+    samples: Sequence[Sample]
+    deaths: int = 0
+    avoid: str = ""
+
+
+class Tasks:
+    """Tasks on their way to the workers and back; the client's side of the cluster."""
+
+    def __init__(self, client: "Client", job: Job) -> None:
+        from engine.runner.worker import SessionPlugin
+
+        self._client, self._job = client, job
+        self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._under_way: dict[str, tuple[Future, Task]] = {}
+        self.refused: dict[str, str] = {}
+        client.register_plugin(SessionPlugin())
+
+    def __len__(self) -> int:
+        """Return how many are under way."""
+        return len(self._under_way)
+
+    def workers(self) -> dict[str, int]:
+        """Return the threads of each worker that takes part, by name."""
+        workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        return {a: w["nthreads"] for a, w in workers.items() if a not in self.refused}
+
+    def submit(self, task: Task) -> None:
+        """Send a task. Failure if every worker has refused the job."""
+        from engine.runner.worker import run_task
+
+        allowed: list[str] | None = None
+        if self.refused or task.avoid:
+            everyone = list(self.workers())
+            allowed = [name for name in everyone if name != task.avoid] or everyone
+            if not allowed and self.refused:
+                raise Failure(f"no worker can run this: {next(iter(self.refused.values()))}")
+        future = self._client.submit(
+            run_task,
+            self._job,
+            list(task.samples),
+            key=f"onceover-{uuid.uuid4().hex}",
+            pure=False,
+            workers=allowed or None,
+            allow_other_workers=not self.refused and bool(allowed),
+        )
+        self._under_way[future.key] = future, task
+        future.add_done_callback(self._done.put)
+
+    def ended(self) -> "tuple[Future, Task] | None":
+        """Return a task that ended, soon; None if none did."""
+        try:
+            future = self._done.get(timeout=_TICK)
+        except queue.Empty:
+            return None
+        return self._under_way.pop(future.key)

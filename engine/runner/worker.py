@@ -1,0 +1,50 @@
+"""A worker of a Dask cluster: one session a process, in a plug-in, and the task that uses it."""
+
+import threading
+from collections.abc import Sequence
+
+from distributed import Worker, WorkerPlugin, get_worker
+
+from cache.failures import Failure, first_line
+from engine.runner.task import Job, Report, Session, this_kind
+from engine.sources.base import Sample
+
+# The plug-in's name among a worker's.
+NAME = "onceover"
+
+
+class SessionPlugin(WorkerPlugin):  # type: ignore[misc]  # Dask's are not typed
+    """Keeps the session of the job that this process works on."""
+
+    name = NAME
+
+    def setup(self, worker: Worker) -> None:
+        """Begin, in the worker's process: nothing is loaded before the first task."""
+        del worker
+        self._lock, self._session = threading.Lock(), None
+
+    def session(self, job: Job) -> Session:
+        """Return the session of a job; that of another is let go. Raises as `Session` does."""
+        with self._lock:
+            if self._session is None or self._session.job.key != job.key:
+                self._session = Session(job)
+            return self._session
+
+    _session: Session | None
+
+
+def run_task(job: Job, samples: Sequence[Sample]) -> Report:
+    """Run a task in a worker's process. OSError if the cache could not be written."""
+    worker = get_worker()
+    plugin = worker.plugins[NAME]
+    assert isinstance(plugin, SessionPlugin)
+    try:
+        session = plugin.session(job)
+    except Failure as failure:
+        return Report(worker.address, this_kind().processor, refused=str(failure))
+    try:
+        return session.run(samples, worker.address)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - some cannot be pickled, and would reach nobody
+        raise RuntimeError(f"{type(error).__name__}: {first_line(error)}") from None

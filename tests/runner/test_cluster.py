@@ -1,0 +1,352 @@
+"""The pass on a Dask cluster of real processes: what one process gives, whoever dies."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import dask
+import psutil
+import pytest
+from conftest import write_pictures
+from content_samples import content
+
+from cache.__main__ import main as cache_main
+from cache.failures import Failure, Interrupted, UsageFailure
+from cache.store import FeatureCache
+from engine.extract import main as extract_main
+from engine.process.execution import Execution
+from engine.runner import connection, task
+from engine.runner.cluster import KILLED
+from engine.runner.extract import Extractor, FeatureRequest
+from engine.runner.survey import survey
+from engine.runner.task import Job, Session, portable_source, this_kind
+
+ROOT = Path(__file__).parents[2]
+
+# What workers run before anything else, some twice.
+SLOW = """
+import time
+from engine.runner import task
+def slow(*arguments, collect=task.collect):
+    for batch in collect(*arguments):
+        time.sleep(0.2)
+        yield batch
+task.collect = slow
+"""
+POISONED = """
+import os
+from engine.sources import load
+def dies(data, *arguments, decode=load.decode_with_remark):
+    if b"POISON" in data:
+        os._exit(9)
+    return decode(data, *arguments)
+load.decode_with_remark = dies
+"""
+OTHER_VERSIONS = """
+from engine.runner import task
+task._version = lambda package: "0.0.1"
+"""
+
+
+@pytest.fixture
+def options(tiny_backbone):
+    return ["--backbone", str(tiny_backbone), "--preprocessing", "torch", "--precision", "fp32"]
+
+
+@pytest.fixture
+def preload(tmp_path):
+    """Have all workers that begin from here on run a script first."""
+
+    def write(script):
+        path = tmp_path / "preload.py"
+        path.write_text(script)
+        stack.enter_context(dask.config.set({"distributed.worker.preload": [str(path)]}))
+
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+        yield write
+
+
+@pytest.fixture
+def same_as_one_process(tmp_path, options, capsys):
+    """Tell whether a cache holds what one process makes, nothing twice, all of it sound."""
+
+    def check(source, cache):
+        extract(capsys, source, "--cache", tmp_path / "one" / "c", *options)
+        many, one = content(cache.parent), content(tmp_path / "one")
+        assert many == one
+        (space,) = FeatureCache.open(cache).spaces()
+        assert len(space.index()) == len(many.features[space.id])
+        assert cache_main(["verify", str(cache), "--json"]) == 0
+
+    return check
+
+
+def extract(capsys, *arguments, code=0):
+    capsys.readouterr()
+    assert extract_main([*map(str, arguments), "--json"]) == code
+    out, err = capsys.readouterr()
+    return (json.loads(out) if out else None), err
+
+
+def job(source, cache, model, kind):
+    space = FeatureCache.open(cache).space()
+    bare = portable_source(source.source)
+    location = str(source.source.location)
+    return Job("k", str(cache), space.id, model, "bilinear", location, source.options, bare, kind)
+
+
+@pytest.mark.slow
+def test_two_workers_give_what_one_process_gives(tmp_path, options, capsys, same_as_one_process):
+    pictures = write_pictures(tmp_path / "pictures", 30)
+    shutil.copy(pictures / "spots" / "0.jpg", pictures / "spots" / "copy.jpg")
+    (pictures / "spots" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
+    cache = ["--cache", tmp_path / "many" / "c", *options]
+    first, err = extract(capsys, pictures, *cache, "--cluster", "local:2")
+    assert "dashboard: http://" in err
+    assert first["samples"] == 62
+    assert (first["computed"] + first["hits"], first["duplicates"]) == (60, 1)
+    assert [entry["path"] for entry in first["rejected"]] == ["spots/broken.jpg"]
+    same_as_one_process(pictures, tmp_path / "many" / "c")
+
+
+@pytest.mark.slow
+def test_an_archive_is_opened_by_each_worker(tmp_path, options, capsys, same_as_one_process):
+    pictures = write_pictures(tmp_path / "pictures", 10)
+    archive = shutil.make_archive(str(tmp_path / "pictures"), "zip", pictures)
+    cache = tmp_path / "many" / "c"
+    result, _ = extract(capsys, archive, "--cache", cache, *options, "--cluster", "local:1")
+    assert result["computed"] == 20
+    same_as_one_process(archive, cache)
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_lose_nothing(
+    tmp_path, options, capsys, preload, same_as_one_process
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 200), tmp_path / "many" / "c"
+    preload(SLOW)
+    ended, killed = threading.Event(), []
+
+    def kill():
+        while len(killed) < 2 and not ended.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                if len(list(cache.glob("spaces/*/parts/*"))) > 4 * len(killed) and at_work(process):
+                    process.kill()
+                    killed.append(process.pid)
+                    break
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        result, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", "local:2")
+    finally:
+        ended.set()
+        thread.join()
+    assert killed
+    assert result["rejected"] == []
+    assert result["computed"] + result["hits"] == 400
+    same_as_one_process(pictures, cache)
+
+
+def at_work(process):
+    """Tell whether a child is a worker that a nanny started long ago."""
+    try:
+        young = time.time() - process.create_time() < 5
+        return "spawn_main" in " ".join(process.cmdline()) and not young
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.slow
+def test_an_image_that_kills_its_worker_is_rejected_and_the_rest_finish(
+    tmp_path, options, capsys, preload
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 20), tmp_path / "c"
+    poison = pictures / "spots" / "7.jpg"
+    poison.write_bytes(poison.read_bytes() + b"POISON")
+    preload(POISONED)
+    result, err = extract(capsys, pictures, "--cache", cache, *options, "--cluster", "local:2")
+    assert result["rejected"] == [{"path": "spots/7.jpg", "reason": KILLED}]
+    assert result["computed"] + result["hits"] == 39
+    assert "spots/7.jpg kills each worker that runs it" in err
+    # It was the workers' fault: here it is an image like others.
+    again, _ = extract(capsys, pictures, "--cache", cache, *options)
+    assert (again["computed"], again["hits"]) == (1, 39)
+
+
+@pytest.mark.slow
+def test_a_worker_with_other_versions_is_refused_by_name(
+    tmp_path, pictures, options, capsys, preload
+):
+    preload(OTHER_VERSIONS)
+    cache = ["--cache", tmp_path / "c", *options, "--cluster", "local:1"]
+    _, err = extract(capsys, pictures, *cache, code=1)
+    assert "worker tcp://127.0.0.1:" in err
+    assert "it has onceover 0.0.1 (not" in err
+    assert "no worker can run this" in err
+
+
+@pytest.mark.slow
+def test_a_stop_keeps_what_is_under_way_and_the_next_run_goes_on(
+    tmp_path, options, capsys, preload, same_as_one_process
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 60), tmp_path / "many" / "c"
+    preload(SLOW)
+    stop = threading.Event()
+    execution = Execution(
+        progress=lambda done, _: stop.set() if done else None, stop=stop, cluster="local:1"
+    )
+    from engine.backbones.request import BackboneRequest
+
+    request = BackboneRequest(options[1], "own", None, "torch")
+    with survey(pictures) as images:
+        extractor = Extractor(cache, FeatureRequest(request, "fp32"))
+        with pytest.raises(Interrupted, match=r"stopped; \d+ of 120 images are done and kept"):
+            extractor.extract(images, execution)
+    (space,) = FeatureCache.open(cache).spaces()
+    held = len(space.rows())
+    assert 0 < held < 120
+    again, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", "local:1")
+    assert (again["computed"], again["hits"]) == (120 - held, held)
+    same_as_one_process(pictures, cache)
+
+
+@pytest.mark.slow
+def test_workers_started_apart_one_of_which_stands_still(
+    tmp_path, options, capsys, same_as_one_process
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 60), tmp_path / "many" / "c"
+    file = tmp_path / "scheduler.json"
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    dask_ = [sys.executable, "-m", "dask"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    commands = [[*dask_, "scheduler", "--port", "0", "--no-dashboard"]]
+    commands += [
+        [*dask_, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--preload", script]
+    ] * 3
+    processes = [
+        subprocess.Popen(
+            [*command, "--scheduler-file", str(file)],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=tmp_path,
+        )
+        for command in commands
+    ]
+    try:
+        while not file.exists():
+            time.sleep(0.1)
+        address = json.loads(file.read_text())["address"]
+        from distributed import Client
+
+        with Client(address) as client:
+            client.wait_for_workers(3, timeout=60)
+
+        def stand_still():
+            while not any(cache.glob("spaces/*/parts/*")):
+                time.sleep(0.05)
+            processes[1].send_signal(signal.SIGSTOP)
+            time.sleep(5)
+            processes[1].send_signal(signal.SIGCONT)
+
+        thread = threading.Thread(target=stand_still)
+        thread.start()
+        result, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", str(file))
+        thread.join()
+        assert result["computed"] + result["hits"] == 120
+        again, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", address)
+        assert (again["computed"], again["hits"]) == (0, 120)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    same_as_one_process(pictures, cache)
+
+
+@pytest.mark.parametrize("address", ["local:0", "local:x", "local", "nowhere", "http://h:1"])
+def test_what_is_no_cluster_is_a_usage_error(address):
+    with pytest.raises(UsageFailure, match="give local:N"), connection.connect(address):
+        pass
+
+
+def test_without_dask_one_line_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(Failure, match="pip install"), connection.connect("local:1"):
+        pass
+
+
+def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(connection, "_PATIENCE", 0.5)
+    expected = pytest.raises(Failure, match="there is no cluster at tcp")
+    with expected, connection.connect("tcp://127.0.0.1:9"):
+        pass
+
+
+def test_a_session_refuses_what_it_cannot_run_exactly(tmp_path, pictures, options, capsys):
+    cache = tmp_path / "c"
+    extract(capsys, pictures, "--cache", cache, *options)
+    from engine.backbones.request import BackboneRequest
+    from engine.backbones.store import exported_model
+
+    model = exported_model(BackboneRequest(options[1], "own", None, "torch"))
+    with survey(pictures) as images:
+        good = job(images, cache, model, this_kind())
+        report = Session(good).run(images.samples[:5], "w")
+        assert (len(report.rows), report.tally.hits, report.tally.computed) == (5, 5, 0)
+        packages = {**good.kind.packages, "numpy": "1.0"}
+        refused = [
+            (replace(good, kind=replace(good.kind, packages=packages)), "it has numpy"),
+            (replace(good, cache=str(tmp_path / "elsewhere")), "does not see the cache"),
+            (replace(good, space="0" * 16), "does not see the cache"),
+            (replace(good, model=replace(model, path=tmp_path / "m.onnx")), "ONCEOVER_MODELS"),
+        ]
+        for bad, words in refused:
+            with pytest.raises(Failure, match=words):
+                Session(bad)
+    pictures.rename(tmp_path / "away")
+    with pytest.raises(Failure, match="does not see the source"):
+        Session(good)
+
+
+def test_no_more_tasks_run_at_once_than_there_are_cores(
+    tmp_path, pictures, options, capsys, monkeypatch
+):
+    cache = tmp_path / "c"
+    extract(capsys, pictures, "--cache", cache, *options)
+    from engine.backbones.request import BackboneRequest
+    from engine.backbones.store import exported_model
+
+    model = exported_model(BackboneRequest(options[1], "own", None, "torch"))
+    monkeypatch.setattr(task, "available_cores", lambda: 1)
+    now, most = [], []
+    collect = task.collect
+
+    def counted(*arguments):
+        now.append(1)
+        most.append(len(now))
+        time.sleep(0.02)
+        yield from collect(*arguments)
+        now.pop()
+
+    monkeypatch.setattr(task, "collect", counted)
+    with survey(pictures) as images:
+        session = Session(job(images, cache, model, this_kind()))
+        threads = [
+            threading.Thread(target=session.run, args=(images.samples[:3], "w")) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert most == [1] * 4
