@@ -17,7 +17,8 @@ CONSOLE = "import sys; sys.path[0] = {home!r}; from onceover.__main__ import mai
 
 def run(folder, *command):
     # As it is where the product is installed: found from everywhere, but after the own folder.
-    environment = {**os.environ, "PYTHONPATH": str(HOME)}
+    models = str(folder / "models")
+    environment = {**os.environ, "PYTHONPATH": str(HOME), "ONCEOVER_MODELS": models}
     return subprocess.run(
         [sys.executable, *command], cwd=folder, env=environment, capture_output=True, text=True
     )
