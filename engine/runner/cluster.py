@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Samples a task: so many that the scheduler, at a millisecond a task, does next to nothing, and
+# Samples a task: so many that the scheduler, at two milliseconds a task, does next to nothing, and
 # so few that each thread has several.
 _MOST, _TASKS_A_THREAD = 1024, 8
 
