@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
-from cache.commandline.options import count, path
+from cache.commandline.options import add_features_options, count, path
 from cache.commandline.words import command_line
 
 
@@ -22,17 +22,7 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
     parser.add_argument(
         "--cache", required=True, type=path, metavar="DIR", help="where the features are"
     )
-    parser.add_argument(
-        "--space",
-        metavar="ID",
-        help="which features, by the beginning of an id (default: the only)",
-    )
-    parser.add_argument(
-        "--dataset",
-        action="append",
-        metavar="NAME",
-        help="which source's images; may be repeated (default: all)",
-    )
+    add_features_options(parser)
     parser.add_argument(
         "--split",
         type=_split,

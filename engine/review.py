@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
-from cache.commandline.options import path
+from cache.commandline.options import add_features_options, path
 from cache.commandline.words import command_line
 
 
@@ -21,17 +21,7 @@ def build_parser(prog: str = "python -m engine.review") -> argparse.ArgumentPars
         f"{prog} --cache pets",
     )
     parser.add_argument("--cache", type=path, metavar="DIR", help="where the features are")
-    parser.add_argument(
-        "--space",
-        metavar="ID",
-        help="which features, by the beginning of an id (default: the only)",
-    )
-    parser.add_argument(
-        "--dataset",
-        action="append",
-        metavar="NAME",
-        help="which source's images; may be repeated (default: all)",
-    )
+    add_features_options(parser)
     parser.add_argument(
         "--seed", type=_seed, default=0, metavar="S", help="of the folds (default: 0)"
     )

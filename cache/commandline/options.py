@@ -1,4 +1,4 @@
-"""Values of options, as argparse's types."""
+"""Options that several commands have, and values of options as argparse's types."""
 
 import argparse
 import os
@@ -19,3 +19,18 @@ def count(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return value
+
+
+def add_features_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--space` and `--dataset`: which features of a cache."""
+    parser.add_argument(
+        "--space",
+        metavar="ID",
+        help="which features, by the beginning of an id (default: the only)",
+    )
+    parser.add_argument(
+        "--dataset",
+        action="append",
+        metavar="NAME",
+        help="which source's images; may be repeated (default: all)",
+    )

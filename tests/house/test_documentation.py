@@ -126,7 +126,8 @@ def test_every_command_is_on_the_page_of_commands(module):
 
 def test_every_option_that_the_readme_names_exists():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines = re.findall(r"^(?:uv run )?python -m (?:engine|cache)\b.*$", readme, re.MULTILINE)
+    call = r"^(?:\$ )?(?:uv run )?(?:python -m (?:engine|cache)\b|onceover \w+).*$"
+    lines = re.findall(call, readme, re.MULTILINE)
     assert len(lines) >= 5
     known = command_docs.document()
     for line in lines:
