@@ -99,9 +99,9 @@ def backbone_request(
     if backbone in ARCHITECTURES:
         architecture = ARCHITECTURES[backbone]
         if weights.startswith("random:") and not weights[len("random:") :].isdecimal():
-            raise UsageFailure(f"--weights {weights}: the seed is a number, as in random:0")
+            raise UsageFailure(f"weights {weights}: the seed is a number, as in random:0")
         if weights != "imagenet" and not weights.startswith("random:"):
-            weights = _existing(weights, "--weights", "imagenet, random:SEED or a file")
+            weights = _existing(weights, "weights", "imagenet, random:SEED or a file")
             if layer is None and _lacks_top(architecture, Path(weights)):
                 layer, geometry = _without_top(architecture, geometry)
         layer, _ = architecture.cut(layer)
@@ -115,11 +115,11 @@ def backbone_request(
         )
     known = "a name that --list-backbones shows, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
-        raise UsageFailure(f"--backbone {backbone}: {_advice(backbone) or _close(backbone, known)}")
+        raise UsageFailure(f"backbone {backbone}: {_advice(backbone) or _close(backbone, known)}")
     if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
-        raise UsageFailure(f"--weights {weights}: {backbone} brings its own; leave --weights out")
+        raise UsageFailure(f"weights {weights}: {backbone} brings its own; leave them out")
     return BackboneRequest(
-        _existing(backbone, "--backbone", known), "own", layer, preprocessing, geometry
+        _existing(backbone, "backbone", known), "own", layer, preprocessing, geometry
     )
 
 
@@ -155,7 +155,7 @@ def _advice(name: str) -> str | None:
         return (
             "a network in .h5 may hold code; make a .keras file of one that you trust: "
             f'python -c "import keras; keras.models.load_model({name!r}, compile=False)'
-            f'.save({str(Path(name).with_suffix(".keras"))!r})" (weights alone are for --weights)'
+            f'.save({str(Path(name).with_suffix(".keras"))!r})" (weights alone: as weights)'
         )
     if (Path(name) / "saved_model.pb").is_file() or Path(name).name == "saved_model.pb":
         folder = Path(name).parent if ending == ".pb" else Path(name)

@@ -159,7 +159,7 @@ def _advice(head: Head) -> str:
     title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
     missing = f"the head's backbone ({title}) is not among the models in {store_folder()}"
     if own.get("precision") != "fp32":
-        return f"{missing}; give --cache DIR, the cache that the head was trained on"
+        return f"{missing}; give the cache that the head was trained on"
     if name in ARCHITECTURES:
-        return f"{missing}; say which it is: --backbone {name} --weights FILE, or random:SEED"
-    return f"{missing}; say where its file is: --backbone FILE.onnx or FILE.keras"
+        return f"{missing}; say which it is: backbone {name} with weights FILE or random:SEED"
+    return f"{missing}; say where its file is: backbone FILE.onnx or FILE.keras"

@@ -31,9 +31,9 @@ def adopt(request: BackboneRequest, model: onnx.ModelProto, path: Path) -> Model
     description = _description(source, model)
     pool = None if request.geometry.pool == "none" else request.geometry.pool
     for option, asked, answer in (
-        ("--layer", request.layer, description.layer),
-        ("--preprocessing", request.preprocessing, description.preprocessing),
-        ("--pool", pool, description.pool),
+        ("layer", request.layer, description.layer),
+        ("preprocessing", request.preprocessing, description.preprocessing),
+        ("pool", pool, description.pool),
     ):
         if asked not in (None, answer):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {answer}")

@@ -145,7 +145,7 @@ def _preprocessing_of(request: BackboneRequest) -> str:
     if request.preprocessing is None:
         raise UsageFailure(
             f"{request.backbone} does not say which preprocessing it wants; "
-            "give --preprocessing caffe, tf, torch, none, unit, clip or its numbers"
+            "give a preprocessing: caffe, tf, torch, none, unit, clip or its numbers"
         )
     return request.preprocessing
 

@@ -51,12 +51,12 @@ def _give_size(image: onnx.ValueInfoProto, request: BackboneRequest) -> None:
             side.dim_value = asked
         elif side.dim_value == 0 or side.dim_value == -1:
             raise UsageFailure(
-                f"{request.backbone} does not say the size of its images; give one, as --size 224"
+                f"{request.backbone} does not say the size of its images; give one, as size 224"
             )
         elif asked not in (0, side.dim_value):
             raise UsageFailure(
                 f"{request.backbone} takes images of {sides[0].dim_value} x {sides[1].dim_value} "
-                "pixels alone; leave --size out"
+                "pixels alone; leave the size out"
             )
 
 

@@ -87,8 +87,8 @@ def build_architecture(
             raise
         raise Failure(
             f"Keras could not download the ImageNet weights of {architecture.name} "
-            f"({first_line(error)}); give a file you have with --weights FILE, or try "
-            "the machinery with --weights random:SEED"
+            f"({first_line(error)}); give a file of them as weights, or try "
+            "the machinery with weights random:SEED"
         ) from error
     network = network_of(model, "", layer, with_weights=download)
     parameters = sum(math.prod(shape) for entry in network.layers for shape in entry.shapes)

@@ -71,7 +71,7 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
             last = [entry.name for entry in model.layers][-8:]
             raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {last}")
     elif len(model.outputs) > 1:
-        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer by --layer")
+        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer")
     else:
         cut = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     structure = hashlib.sha256(config).hexdigest()

@@ -74,7 +74,7 @@ def graph_of(
     outputs = {entry.name: entry for entry in model.graph.output}
     if layer is None and len(outputs) > 1:
         choices = " or ".join(outputs)
-        raise UsageFailure(f"the network has several outputs; choose one: --layer {choices}")
+        raise UsageFailure(f"the network has several outputs; choose one as layer: {choices}")
     name = layer or next(iter(outputs))
     if name not in outputs:
         raise UsageFailure(f"the network has no output {name!r}; it has: {', '.join(outputs)}")

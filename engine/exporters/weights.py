@@ -152,7 +152,7 @@ def _refuse_strange(path: Path, dataset: h5py.Dataset) -> None:
 
 def _notop_advice(layer: str) -> str:
     if layer in ("fc1", "fc2"):
-        return "; a file without VGG16's top (notop) can give --layer block5_pool"
+        return "; a file without VGG16's top (notop) can give layer block5_pool"
     return ""
 
 

@@ -102,9 +102,7 @@ def load_head(path: str | Path) -> Head:
     """
     file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise Failure(
-            f"there is no head at {path}; train one: python -m engine.fit_head --cache DIR"
-        )
+        raise Failure(f"there is no head at {path}; train one on the features of a cache")
     try:
         size = file.stat().st_size
         if size > _MAX_BYTES:

@@ -25,7 +25,7 @@ MADE_FOR_A_CACHE = ("int8", "fast")
 
 _REMEDY = (
     "the features are kept, but no more can be added to them: put a copy of the model back, "
-    "or extract with another --cache"
+    "or extract into another cache"
 )
 
 

@@ -241,10 +241,10 @@ def test_the_key_is_what_the_model_is_made_of(tmp_path):
     [
         (
             ("vgg-19", "imagenet", None, None),
-            r"--backbone vgg-19: did you mean vgg19\? choose a name",
+            r"backbone vgg-19: did you mean vgg19\? choose a name",
         ),
-        (("no.onnx", "imagenet", None, "tf"), r"--backbone no.onnx: there is no such file"),
-        (("vgg16", "no.h5", None, None), r"--weights no.h5: there is no such file"),
+        (("no.onnx", "imagenet", None, "tf"), r"backbone no.onnx: there is no such file"),
+        (("vgg16", "no.h5", None, None), r"weights no.h5: there is no such file"),
         (("vgg16", "random:", None, None), r"the seed is a number, as in random:0"),
         (("vgg16", "random:-1", None, None), r"the seed is a number, as in random:0"),
         (("vgg16", "imagenet", "fc3", None), r"no layer 'fc3'.*: fc2, fc1, block5_pool"),
@@ -258,7 +258,7 @@ def test_what_does_not_fit_together_is_a_usage_error(arguments, message):
 
 
 def test_weights_beside_a_file_that_has_its_own_are_refused(tiny_backbone):
-    with pytest.raises(UsageFailure, match=r"--weights random:0: .*tiny\.onnx brings its own"):
+    with pytest.raises(UsageFailure, match=r"weights random:0: .*tiny\.onnx brings its own"):
         backbone_request(str(tiny_backbone), "random:0", None, "tf")
 
 

@@ -245,7 +245,7 @@ def test_people_get_a_summary_and_reasons(options, pictures, capsys):
         (["PICTURES", "--batch-size", "0"], 2, "0 is not a positive number"),
         (["PICTURES", "--fraction", "1.5"], 2, "1.5 is not above 0 and at most 1"),
         (["PICTURES", "--fraction", "nan"], 2, "nan is not above 0 and at most 1"),
-        (["PICTURES", "--backbone", "alexnet"], 2, "--backbone alexnet: did you mean"),
+        (["PICTURES", "--backbone", "alexnet"], 2, "backbone alexnet: did you mean"),
         (["PICTURES", "--layer", "fc2"], 2, "no output 'fc2'; it has: pooled"),
         (["PICTURES", "--interpolation", "cubic"], 2, "invalid choice: 'cubic'"),
     ],

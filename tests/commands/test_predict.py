@@ -226,7 +226,7 @@ def test_the_backbone_may_be_named(trained, new, capsys, tiny_backbone, tmp_path
     monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
     code, _, err = run(capsys, picture, "--head", trained.head)
     assert code == 1
-    assert "say where its file is: --backbone FILE.onnx" in err
+    assert "say where its file is: backbone FILE.onnx" in err
     assert err.count("\n") == 1
     named = ["--head", trained.head, "--backbone", tiny_backbone]
     assert run_json(capsys, picture, *named) == expected
@@ -260,7 +260,7 @@ def test_a_head_of_other_features_is_refused(trained, new, capsys, tmp_path, cha
 def test_wrong_usage_is_one_line(trained, capsys):
     code, _, err = run(capsys, "a.jpg", "--head", "nowhere")
     assert (code, err.count("\n")) == (1, 1)
-    assert "train one: python -m engine.fit_head" in err
+    assert "train one on the features of a cache" in err
     code, _, err = run(capsys, "a.jpg", "--head", trained.head, "--csv", "--json")
     assert (code, err.count("\n")) == (2, 1)
     with pytest.raises(SystemExit, match="2"):

@@ -59,7 +59,7 @@ def test_the_file_computes_what_the_network_does(tiny_backbone, tmp_path, prepro
 
 
 def test_a_file_that_does_not_say_its_preprocessing_needs_it(tiny_backbone, tmp_path):
-    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch, none, unit"):
+    with pytest.raises(UsageFailure, match="give a preprocessing: caffe, tf, torch, none, unit"):
         export_backbone(request(tiny_backbone), tmp_path / "out.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -84,9 +84,9 @@ def test_a_file_that_was_exported_here_is_taken_as_it_is(tiny_backbone, tmp_path
 
 def test_a_file_that_was_exported_here_has_one_layer_and_preprocessing(tiny_backbone, tmp_path):
     own = exported(tiny_backbone, tmp_path)
-    with pytest.raises(UsageFailure, match=r"--layer fc2: .* was exported with pooled"):
+    with pytest.raises(UsageFailure, match=r"layer fc2: .* was exported with pooled"):
         export_backbone(request(own.path, "fc2"), tmp_path / "x.onnx")
-    with pytest.raises(UsageFailure, match=r"--preprocessing caffe: .* was exported with tf"):
+    with pytest.raises(UsageFailure, match=r"preprocessing caffe: .* was exported with tf"):
         export_backbone(request(own.path, None, "caffe"), tmp_path / "x.onnx")
 
 

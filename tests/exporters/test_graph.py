@@ -66,7 +66,7 @@ def test_an_output_is_chosen_and_what_only_others_need_is_cut_off(tmp_path):
 
 
 def test_several_outputs_must_be_chosen_from():
-    with pytest.raises(UsageFailure, match="several outputs; choose one: --layer sums or double"):
+    with pytest.raises(UsageFailure, match="several outputs; choose one as layer: sums or double"):
         graph_of(two_outputs(), {}, None)
     with pytest.raises(UsageFailure, match="no output 'fc2'; it has: sums, double"):
         graph_of(two_outputs(), {}, "fc2")

@@ -254,7 +254,7 @@ def test_a_keras_file_needs_its_preprocessing_before_anything_is_loaded(small, m
         raise AssertionError("loaded")
 
     monkeypatch.setattr(keras_file, "load_keras_file", loaded)
-    with pytest.raises(UsageFailure, match="give --preprocessing caffe, tf, torch, none, unit"):
+    with pytest.raises(UsageFailure, match="give a preprocessing: caffe, tf, torch, none, unit"):
         export_backbone(backbone_request(str(path), "imagenet", None, None), Path("x.onnx"))
 
 
@@ -344,7 +344,7 @@ def test_without_network_one_line_names_the_other_ways(keras, monkeypatch, tmp_p
     (line,) = captured.err.splitlines()
     assert "could not download the ImageNet weights of vgg16 (URL fetch failure" in line
     assert "--weights FILE" in line
-    assert "--weights random:SEED" in line
+    assert "weights random:SEED" in line
     assert not list(tmp_path.iterdir())
 
 

@@ -216,7 +216,7 @@ def test_the_notop_file_says_what_it_can_give(tmp_path):
     convolutions = vgg16_layers()[:-2]
     path = write_legacy(tmp_path / "notop.h5", convolutions, arrays_for(convolutions))
     assert len(load_weights(path, convolutions)) == 13
-    with pytest.raises(Failure, match=r"no weights for layer fc1.*--layer block5_pool"):
+    with pytest.raises(Failure, match=r"no weights for layer fc1.*layer block5_pool"):
         load_weights(path, vgg16_layers())
 
 

@@ -84,7 +84,7 @@ def test_the_same_head_has_the_same_bytes():
 
 
 def test_no_head_says_how_to_make_one(tmp_path):
-    with pytest.raises(Failure, match=r"there is no head at .*engine\.fit_head"):
+    with pytest.raises(Failure, match=r"there is no head at .*train one"):
         load_head(tmp_path)
 
 

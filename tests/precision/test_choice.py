@@ -582,12 +582,12 @@ def test_a_head_on_int8_predicts_with_the_model_of_the_cache(
     model = space.path / MODEL_NAME
     moved = shutil.copytree(head, tmp_path / "moved")
     assert predicted(pictures, "--head", moved, "--cache", cache) == found
-    assert "give --cache DIR" in predicted(pictures, "--head", moved, code=1)
+    assert "give the cache that the head" in predicted(pictures, "--head", moved, code=1)
     model.write_bytes(model.read_bytes()[:-50])
     assert "is damaged" in predicted(pictures, "--head", head, code=1)
     assert predicted(pictures, "--head", head, "--cache", made) == found  # a sound copy
     model.unlink()
-    assert "give --cache DIR" in predicted(pictures, "--head", head, code=1)
+    assert "give the cache that the head" in predicted(pictures, "--head", head, code=1)
 
 
 def test_a_head_on_int8_is_exported_whole(cache, pictures, capsys, tmp_path, monkeypatch):
