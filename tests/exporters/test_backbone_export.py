@@ -221,7 +221,7 @@ def test_the_googlenet_of_another_exporter(shared_data, tmp_path):
     source = shared_data / "bvlc_googlenet_imagenet.onnx"
     if not source.exists():
         pytest.skip("bvlc_googlenet_imagenet.onnx is not in ../shared/data")
-    with pytest.raises(UsageFailure, match="several outputs; choose one: --layer prob or features"):
+    with pytest.raises(UsageFailure, match="choose one as layer: prob or features"):
         export_backbone(request(source, None, "caffe"), tmp_path / "g.onnx")
     model = export_backbone(request(source, "features", "caffe"), tmp_path / "g.onnx")
     assert (model.description.layer, model.description.features) == ("features", 1024)
