@@ -92,11 +92,7 @@ def _check(survey: Survey, candidates: Sequence[Candidate]) -> None:
         raise UsageFailure("give two backbones at least to compare")
     if len(survey.classes) < 2:
         raise UsageFailure("backbones are compared by a head, which needs two classes")
-    if survey.source.sequential:
-        raise UsageFailure(
-            f"{survey.location} can only be read in its own order, which is no fair sample; "
-            "give a folder, a .zip or an unpacked .tar"
-        )
+    survey.check_fair()
 
 
 def _rounds(images: int) -> Iterator[int]:

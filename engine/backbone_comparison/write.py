@@ -1,7 +1,6 @@
 """What a comparison leaves: compare.json, compare.html, and the table on the terminal."""
 
 import json
-from datetime import datetime, timezone
 from pathlib import Path
 
 from cache.commandline.printable import printable
@@ -9,6 +8,7 @@ from cache.failures import Failure
 from cache.files import write_whole
 from engine.backbone_comparison.result import Comparison, Measured
 from engine.pages.charts import interval_chart
+from engine.pages.folder import dated_folder
 from engine.pages.render import percent, render
 
 _JSON, _PAGE = "compare.json", "compare.html"
@@ -25,7 +25,7 @@ def write_comparison(comparison: Comparison, cache: Path, out: Path | None = Non
         Failure: `out` is a file, or holds another comparison.
         OSError: something could not be written.
     """
-    folder = _new_folder(cache / "comparisons") if out is None else out
+    folder = dated_folder(cache / "comparisons", _JSON) if out is None else out
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{folder} is a file; give a folder for the comparison")
     if (folder / _JSON).exists():
@@ -35,14 +35,6 @@ def write_comparison(comparison: Comparison, cache: Path, out: Path | None = Non
     write_whole(folder / _PAGE, page(comparison).encode("utf-8"))
     write_whole(folder / _JSON, f"{text}\n".encode("ascii"))
     return folder
-
-
-def _new_folder(comparisons: Path) -> Path:
-    name = f"{datetime.now(timezone.utc):%Y-%m-%d}"
-    number = 1
-    while (comparisons / (name if number == 1 else f"{name}_{number}") / _JSON).exists():
-        number += 1
-    return comparisons / (name if number == 1 else f"{name}_{number}")
 
 
 def page(comparison: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from cache.failures import Failure
 from cache.files import write_whole
 from engine.data_review.findings import Findings
 from engine.data_review.sheet import NAME, sheet
+from engine.pages.folder import dated_folder
 from engine.pages.render import percent, render
 from engine.pages.thumbnails import thumbnails
 
@@ -32,7 +32,7 @@ def write_review(findings: Findings, cache: Path, out: Path | None) -> Path:
         Failure: `out` is a file, or holds a review, which somebody may have marked.
         OSError: something could not be written.
     """
-    folder = _new_folder(cache / "reviews") if out is None else out
+    folder = dated_folder(cache / "reviews", NAME) if out is None else out
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{printable(str(folder))} is a file; give a folder for the review")
     if (folder / NAME).exists():
@@ -43,14 +43,6 @@ def write_review(findings: Findings, cache: Path, out: Path | None) -> Path:
     write_whole(folder / NAME, sheet(findings))
     write_whole(folder / "review.html", review_page(findings, folder).encode("utf-8"))
     return folder
-
-
-def _new_folder(reviews: Path) -> Path:
-    name = f"{datetime.now(timezone.utc):%Y-%m-%d}"
-    number = 1
-    while (reviews / (name if number == 1 else f"{name}_{number}") / NAME).exists():
-        number += 1
-    return reviews / (name if number == 1 else f"{name}_{number}")
 
 
 def review_page(findings: Findings, folder: Path) -> str:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from cache.commandline.printable import printable
+from cache.failures import UsageFailure
 from cache.rows import class_order
 from cache.share import Share
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
@@ -89,6 +90,17 @@ class Survey:
         if self.source.ignored:
             lines.append(f"ignored: {count_kinds(self.source.ignored_kinds)}")
         return lines + list(self.source.guesses)
+
+    def check_fair(self) -> None:
+        """Raise UsageFailure unless the first samples, so many as there may be, are a fair sample.
+
+        Where a source can only be read in its own order, its first images may be all of a class.
+        """
+        if self.source.sequential:
+            raise UsageFailure(
+                f"{self.location} can only be read in its own order, which is no fair sample; "
+                "give a folder, a .zip or an unpacked .tar"
+            )
 
     def payload(self) -> dict[str, Any]:
         """Return what was found as JSON values; `share` where it is one of several."""

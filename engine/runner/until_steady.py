@@ -41,11 +41,7 @@ def extract_until_steady(
             has fewer than two classes.
         Failure, Interrupted: as `engine.runner.extract.extract`.
     """
-    if survey.source.sequential:
-        raise UsageFailure(
-            f"{survey.location} can only be read in its own order, which is no fair sample; "
-            "give a folder, a .zip or an unpacked .tar"
-        )
+    survey.check_fair()
     if len(survey.classes) < 2:
         raise UsageFailure("whether more images help is seen by a head, which needs two classes")
     choice = extractor.choose(survey, execution)

@@ -1,6 +1,7 @@
 """An extraction that stops when more images would change nothing, and goes on later."""
 
 import json
+import shutil
 import zipfile
 
 import numpy as np
@@ -82,3 +83,9 @@ def test_what_cannot_be_watched_says_so(run, photos, tmp_path):
     result = run(tmp_path / "few.zip", "--until-steady")
     assert result["steady"] == {"accuracy": None, "interval": None, "images": 0, "stopped": False}
     assert result["computed"] == 10
+
+
+def test_a_source_in_its_own_order_is_no_fair_sample(run, photos, tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
+    err = run(packed, "--until-steady", code=2)
+    assert "can only be read in its own order, which is no fair sample" in err
