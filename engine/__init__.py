@@ -2,7 +2,7 @@
 
 import sys
 from importlib.util import find_spec
-from pathlib import Path
+from os.path import dirname, join  # pathlib takes longer to import than all else here
 
 
 def _foreign_cache() -> str | None:
@@ -12,17 +12,24 @@ def _foreign_cache() -> str | None:
     """
     spec = find_spec("cache")
     place = spec.origin if spec is not None else None
-    if place is not None and Path(place).parent == Path(__file__).parents[1] / "cache":
+    own = join(dirname(dirname(__file__)), "cache")  # noqa: PTH118, PTH120
+    if place is not None and dirname(place) == own:  # noqa: PTH120
         return None
     return place or "a folder without __init__.py"
 
 
+# As Python has it while `python -m` looks for the module.
+_is_command = sys.argv[:1] == ["-m"]
 _hidden_by = None if "cache.failures" in sys.modules else _foreign_cache()
 if _hidden_by is not None:
     _message = (
         f"{_hidden_by} hides the package `cache` of Onceover; run `onceover ...` instead of "
         "`python -m engine...`, or from another folder"
     )
-    if sys.argv[:1] == ["-m"]:  # as Python has it while `python -m` looks for the module
+    if _is_command:
         sys.exit(_message)
     raise ImportError(_message)
+if _is_command:
+    from cache.commandline.early import say_interrupts
+
+    say_interrupts()

@@ -3,12 +3,18 @@
 Each command is the `main` of its module, which is imported when it is asked for.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cache.commandline.early import say_interrupts
+
+if TYPE_CHECKING:
+    import argparse
+
+say_interrupts()  # before what takes longer to import
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -27,8 +33,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> "argparse.ArgumentParser":
     """Return the parser of what comes before a command."""
+    import argparse
+
     listed = "\n".join(f"  {name:<9}{text}" for name, (_, text) in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="onceover",
@@ -59,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(f"onceover {version('onceover')}")
         return 0
+    from difflib import get_close_matches
+
     said, meant = "no command", []
     if unknown:
         said, meant = f"no command {unknown[0]}", get_close_matches(unknown[0], COMMANDS, 1)

@@ -11,13 +11,12 @@ from difflib import get_close_matches
 from itertools import takewhile
 from typing import Any, NoReturn
 
+from cache.commandline.early import INTERRUPTED
 from cache.commandline.interrupts import interrupts_noticed
 from cache.commandline.messages import messages_shown
 from cache.commandline.printable import printable
 from cache.commandline.streams import LINE, mend_streams, settle, tell
 from cache.failures import Failure
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 from cache.failures import Failure, UsageFailure, first_line
 from engine.exporters.keras import Network, import_keras, network_of
 
-# Keras 3.8 ran programs out of a file in its safe mode, and releases up to 3.11 had ways around it.
-_LEAST_KERAS = (3, 12)
+# Releases before it, and those of one later line, execute what is in a file in their safe mode:
+# tried one by one, and declared so in pyproject.toml (docs/decisions/002-floors.md).
+_LEAST_KERAS = (3, 12, 1)
+_UNSAFE_KERAS = (3, 13)
 
 # Bytes of the description of a network: NASNetLarge's has 1.3 million.
 _MAX_CONFIG = 32 * 2**20
@@ -80,12 +83,12 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
 
 def _refuse_old_keras() -> None:
     version = importlib.metadata.version("keras")
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if numbers < _LEAST_KERAS:
-        least = ".".join(map(str, _LEAST_KERAS))
+    numbers = tuple(map(int, re.findall(r"\d+", version)[:3]))
+    if numbers < _LEAST_KERAS or numbers[:2] == _UNSAFE_KERAS:
+        least, unsafe = (".".join(map(str, line)) for line in (_LEAST_KERAS, _UNSAFE_KERAS))
         raise Failure(
-            f"Keras {version} may execute what is in a .keras file; "
-            f"install {least} or later: pip install 'keras>={least}'"
+            f"Keras {version} may execute what is in a .keras file; install another: "
+            f"pip install 'keras>={least},!={unsafe}.*'"
         )
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import engine
-from cache.commandline.command import INTERRUPTED
+from cache.commandline.early import INTERRUPTED
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.process.progress import is_progress
 
@@ -56,7 +57,7 @@ def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
             follower.join()
     if code == 0:
         return result
-    if code == INTERRUPTED:
+    if code in (INTERRUPTED, -signal.SIGINT):
         raise Interrupted(f"interrupted during {what}; run the same command again")
     if code < 0 or not lines:
         raise Failure(
@@ -82,7 +83,8 @@ def _bootstrap() -> str:
         path for path in sys.path if here / path in (home, home.resolve()) or here / path != here
     ]
     return (
-        f"import sys; sys.path[:] = {paths!r}; import runpy; "
+        f"import sys; sys.path[:] = {paths!r}; "
+        "from cache.commandline.early import say_interrupts; say_interrupts(); import runpy; "
         'runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
     )
 

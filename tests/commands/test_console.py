@@ -1,5 +1,6 @@
 """The console script `onceover`, and what every command has in common."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -162,3 +163,47 @@ def test_each_path_may_begin_with_the_home_folder(command):
     options = [a for a in command.build_parser()._actions if a.metavar in PATHS]
     assert options
     assert [a.dest for a in options if a.type is not path] == []
+
+
+# Sends Ctrl-C to the process where it imports a module of this name.
+STRIKE = """
+import os, signal, sys
+
+class Strike:
+    def find_spec(self, name, path=None, target=None):
+        if name == os.environ["STRIKE"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+if sys.argv[0] == "-m" or sys.argv[0].endswith("onceover"):
+    sys.meta_path.insert(0, Strike())
+"""
+
+
+def struck(arguments, module, folder):
+    (folder / "sitecustomize.py").write_text(STRIKE)
+    paths = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONPATH": paths, "STRIKE": module},
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send to oneself")
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("module", ["argparse", "cache.failures"])
+def test_ctrl_c_while_modules_are_imported_is_one_line_and_130(name, module, tmp_path):
+    own = COMMANDS[name][0].removesuffix(".__main__")
+    for arguments in (["-m", own, "--help"], ["-m", "onceover", name, "--help"]):
+        done = struck(arguments, module, tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals to send to oneself")
+def test_ctrl_c_early_in_the_console_script_is_one_line_and_130(tmp_path):
+    script = tmp_path / "onceover"  # as installers write it
+    script.write_text("import sys\nfrom onceover.__main__ import main\nsys.exit(main())\n")
+    for arguments in ([], ["extract", "--help"], ["extrct"]):
+        done = struck([str(script), *arguments], "argparse", tmp_path)
+        assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -24,6 +24,10 @@ def act(arguments, console):
         raise UsageFailure("was asked wrongly")
     if kind == "interrupt":
         raise KeyboardInterrupt
+    if kind == "signal":
+        import os, signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     if kind == "crash":
         raise RuntimeError("out of luck")
     if kind == "kill":
@@ -78,6 +82,12 @@ def test_its_failures_are_raised_in_its_own_words(kind, failure, message):
         run(kind)
     assert type(raised.value) is failure
     assert str(raised.value) == message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals")
+def test_one_that_ctrl_c_ends_before_it_begins_was_interrupted():
+    with pytest.raises(Interrupted, match="interrupted during the work"):
+        run("signal")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals")
