@@ -24,19 +24,21 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
         "--out", required=True, type=path, metavar="FILE.onnx", help="where to write"
     )
     add_backbone_options(parser)
-    add_precision_option(parser, "fp32")
+    add_precision_option(parser, None, "fp32; of a head, its own")
     parser.add_argument(
         "--calibrate",
         type=path,
         metavar="SOURCE",
-        help="with --precision int8, fast or auto: a folder, archive or .csv of images like yours",
+        help="with --precision int8, fast or auto: a folder, archive or .csv of images like yours; "
+        "with --head and another precision: instead of those that it was trained and tested on",
     )
     parser.add_argument(
         "--head",
         type=path,
         metavar="DIR",
         help="of a trained head: export the whole classifier, probabilities instead of features; "
-        "the head says which backbone",
+        "the head says which backbone, and --precision at which precision, with the measured "
+        "change in its answers",
     )
     parser.add_argument(
         "--cache", type=path, metavar="DIR", help="with --head: look for the backbone here too"
@@ -53,17 +55,17 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
-    if (arguments.precision == "fp32") != (arguments.calibrate is None):
+    if arguments.head is not None:
+        _check_output(arguments)
+        _export_classifier(arguments, console)
+        return
+    precision = arguments.precision or "fp32"
+    if (precision == "fp32") != (arguments.calibrate is None):
         raise UsageFailure("--precision int8 (or fast, or auto) and --calibrate SOURCE go together")
     _check_output(arguments)
-    if arguments.head is not None:
-        if arguments.calibrate is not None:
-            raise UsageFailure("a head has the precision of its cache; leave --calibrate out")
-        _export_classifier(arguments, console)
-    elif arguments.cache is not None:
+    if arguments.cache is not None:
         raise UsageFailure("--cache says where to look for a head's backbone; give --head too")
-    else:
-        _export_backbone(arguments, console)
+    _export_backbone(arguments, console)
 
 
 def _check_output(arguments: argparse.Namespace) -> None:
@@ -117,21 +119,23 @@ def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
     import time
     from pathlib import Path
 
-    from engine.classifiers.find_backbone import backbone_of, named_backbone
-    from engine.classifiers.to_onnx import export_classifier
-    from engine.heads.head import load_head
+    from engine.classifiers.export import export_head
+    from engine.classifiers.find_backbone import named_backbone
+    from engine.classifiers.other_precision import HeadPlace
 
     started = time.perf_counter()
-    head = load_head(arguments.head)
-    model = backbone_of(head, Path(arguments.head), arguments.cache, named_backbone(arguments))
-    exported = export_classifier(head, model, Path(arguments.out))
+    place = HeadPlace(Path(arguments.head), arguments.cache, named_backbone(arguments))
+    exported = export_head(place, Path(arguments.out), arguments.precision, arguments.calibrate)
     seconds = time.perf_counter() - started
-    console.result(
-        {**exported, "out": arguments.out, "seconds": round(seconds, 3)},
-        f"{arguments.out}: {model.description.backbone} with a head of {len(head.classes)} "
-        f"classes, preprocessing {model.description.preprocessing}, "
-        f"{exported['bytes'] / 1e6:.1f} MB, {seconds:.1f} s",
+    change = exported.change
+    record = exported.record
+    line = (
+        f"{arguments.out}: {record['backbone']} with a head of {len(record['classes'])} classes, "
+        f"{record['precision']}, preprocessing {record['preprocessing']}, "
+        f"{record['bytes'] / 1e6:.1f} MB, {seconds:.1f} s"
     )
+    lines = [line] if change is None else [line, change.summary()]
+    console.result({**record, "out": arguments.out, "seconds": round(seconds, 3)}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -60,15 +60,20 @@ def add_backbone_options(
     )
 
 
-def add_precision_option(parser: argparse.ArgumentParser, default: str) -> None:
-    """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds."""
+def add_precision_option(
+    parser: argparse.ArgumentParser, default: str | None, shown: str | None = None
+) -> None:
+    """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds.
+
+    shown: what the help calls the default, where that is not its name.
+    """
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=default,
         help="auto: int8 where this CPU gains from it and its measured parity holds, else fp32; "
         "fast: fewer multiplications as well, features of another network, never taken by auto "
-        f"(default: {default})",
+        f"(default: {shown or default})",
     )
 
 

@@ -15,7 +15,7 @@ from engine.heads.head import Head
 from engine.process.execution import Execution
 from engine.runner.step import NOT_FINITE
 from engine.sources.load import LoadedSample, Loader, none_cached
-from engine.sources.open import Source, inputs
+from engine.sources.open import Sample, Source, inputs
 
 _Named = tuple[str, str]  # an image's path, and why it is rejected; empty if it is not
 
@@ -70,12 +70,17 @@ class Classifier:
             yield Group(paths, self.classify_source(entry.source, execution, entry.prefix))
 
     def classify_source(
-        self, source: Source, execution: Execution = Execution(), prefix: str = ""
+        self,
+        source: Source,
+        execution: Execution = Execution(),
+        prefix: str = "",
+        samples: Sequence[Sample] | None = None,
     ) -> Iterator[Prediction]:
         """Yield a prediction for each sample of a source, in order; see `classify`.
 
-        prefix: goes before the samples' paths.
+        prefix: goes before the samples' paths. samples: those to ask about; None for all.
         """
+        samples = source.samples if samples is None else samples
         model = self.backbone.description
         threads = execution.threads or available_cores()
         batch_size = execution.batch_size or BATCH_SIZE
@@ -90,11 +95,11 @@ class Classifier:
             nonlocal done
             named, future = under_way.popleft()
             done += len(named)
-            execution.progress(done, len(source.samples))
+            execution.progress(done, len(samples))
             return _predictions(named, future.result() if future else ())
 
         with ThreadPoolExecutor(threads, thread_name_prefix="predict") as pool:
-            loaded = loader.load(source.samples, pool, 2 * threads * batch_size, stop)
+            loaded = loader.load(samples, pool, 2 * threads * batch_size, stop)
             for batch in _batches(loaded, batch_size):
                 named = [(prefix + item.sample.path, item.reason) for item in batch]
                 pixels = [item.pixels for item in batch if item.pixels is not None]

@@ -2,6 +2,8 @@
 
 import argparse
 import contextlib
+import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -15,10 +17,13 @@ from engine.backbones.model import ModelDescription, ModelFile, feature_space, r
 from engine.backbones.options import geometry_from
 from engine.backbones.request import ITS_OWN, BackboneRequest, Geometry, backbone_request
 from engine.backbones.store import exported_model, store_folder
+from engine.heads.files import METRICS
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
 from engine.images.formats import INTERPOLATIONS
 from engine.precision.cached_model import MADE_FOR_A_CACHE, MODEL_NAME, cached_model
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,24 +111,67 @@ def backbone_of(
     if named is not None:
         model = exported_model(named.request(head))
         if not _fits(model.description, head):
-            raise UsageFailure(_difference(model.description, head))
+            raise UsageFailure(_difference(_space(model.description, head), head.description))
         return model
     folder = path if path.is_dir() else path.parent
     for model in chain(_models_in_caches(head, folder, cache), _exported_models()):
         if _fits(model.description, head):
             return model
-    raise Failure(_advice(head))
+    raise Failure(_advice(head.description))
 
 
 def _models_in_caches(head: Head, folder: Path, cache: str | Path | None) -> Iterator[ModelFile]:
     """Yield the models that caches keep for the head's space."""
     if head.description.get("precision") not in MADE_FOR_A_CACHE:
         return
-    places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
-    for place in places:
+    for place in caches_of(folder, cache):
         space = place / "spaces" / head.space
         if (space / MODEL_NAME).exists():
             yield cached_model(Space.open(space))
+
+
+def caches_of(folder: Path, cache: str | Path | None) -> list[Path]:
+    """Return where a head's features may be: a cache that is named, and those that it knows.
+
+    folder: of the head. That of `heads/NAME` is its cache's; one elsewhere has the path of its
+    cache in its metrics.
+    """
+    places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
+    try:
+        told = json.loads((folder / METRICS).read_text(encoding="ascii"))["cache"]
+        places += [Path(told)] if isinstance(told, str) else []
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        _log.debug("%s names no cache", folder / METRICS)  # an earlier release's
+    return places
+
+
+def fp32_backbone_of(head: Head, named: NamedBackbone | None) -> ModelFile:
+    """Return the fp32 form of the backbone that `head` was trained on, of whatever precision.
+
+    named: what the user names; None to look among the exported models.
+
+    Raises:
+        UsageFailure: what is named is another backbone than the head's.
+        Failure: there is no such model; the message says how to name it.
+    """
+    _check(head)
+    wanted = _any_precision(head.description)
+    if named is not None:
+        model = exported_model(named.request(head))
+        given = _space(model.description, head)
+        if model.description.precision != "fp32" or _any_precision(given) != wanted:
+            raise UsageFailure(_difference(given, {**wanted, "precision": "fp32"}))
+        return model
+    for model in _exported_models():
+        space = _space(model.description, head)
+        if model.description.precision == "fp32" and _any_precision(space) == wanted:
+            return model
+    raise Failure(_advice({**wanted, "precision": "fp32"}))
+
+
+def _any_precision(description: Mapping[str, Any]) -> dict[str, Any]:
+    made_of = ("precision", "quantization", "factorization")
+    return {key: value for key, value in description.items() if key not in made_of}
 
 
 def _exported_models() -> Iterator[ModelFile]:
@@ -142,9 +190,8 @@ def _space(model: ModelDescription, head: Head) -> dict[str, Any]:
     )
 
 
-def _difference(model: ModelDescription, head: Head) -> str:
-    """Return one line on what a model has unlike the head's."""
-    given, own = _space(model, head), head.description
+def _difference(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    """Return one line on what the space of a model has unlike the head's."""
     key = next(key for key in (*own, *given) if given.get(key) != own.get(key))
     return (
         f"the head was trained on {key} {own.get(key)}, the backbone that you name has "
@@ -152,9 +199,8 @@ def _difference(model: ModelDescription, head: Head) -> str:
     )
 
 
-def _advice(head: Head) -> str:
-    """Return one line on how to come by the head's backbone."""
-    own: Mapping[str, Any] = head.description
+def _advice(own: Mapping[str, Any]) -> str:
+    """Return one line on how to come by the backbone of a head. own: the head's description."""
     name, weights = str(own.get("backbone")), str(own.get("weights"))[:12]
     title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
     missing = f"the head's backbone ({title}) is not among the models in {store_folder()}"

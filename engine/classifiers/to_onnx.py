@@ -14,6 +14,7 @@ from cache.failures import UsageFailure
 from cache.files import file_sha256, publish, temporary
 from engine.backbones.backbone import check_model
 from engine.backbones.model import METADATA_KEY, ModelFile
+from engine.classifiers.change import Change
 from engine.heads.head import Head
 
 # Key of the class names, a JSON list, in the metadata of a classifier.
@@ -23,7 +24,9 @@ CLASSES_KEY = "classes"
 _WEIGHTS, _BIASES, _LOGITS, _OUTPUT = "head_weights", "head_biases", "logits", "probabilities"
 
 
-def export_classifier(head: Head, model: ModelFile, path: Path) -> dict[str, Any]:
+def export_classifier(
+    head: Head, model: ModelFile, path: Path, change: Change | None = None
+) -> dict[str, Any]:
     """Write a classifier; return what it says of itself, with `sha256` and `bytes` of the file.
 
     The file takes `images`, uint8 (N, H, W, 3) RGB, and gives `probabilities`, float32
@@ -31,7 +34,8 @@ def export_classifier(head: Head, model: ModelFile, path: Path) -> dict[str, Any
     METADATA_KEY the backbone's description with the head's classes, feature space and resize.
     It appears whole or not at all.
 
-    model: the backbone that the head was trained on, of any precision.
+    model: the backbone that the head was trained on, or that at another precision. change: what
+    the other one changes in the head's answers, which goes into the metadata.
 
     Raises:
         Failure: the backbone's file may not be used, see `check_model`.
@@ -49,10 +53,13 @@ def export_classifier(head: Head, model: ModelFile, path: Path) -> dict[str, Any
         "space": head.space,
         "interpolation": head.description["interpolation"],
         "decode": head.description["decode"],
+        "head_precision": head.description["precision"],
+        "change": None if change is None else change.payload(),
         "onceover": version("onceover"),
     }
     metadata = {METADATA_KEY: json.dumps(record), CLASSES_KEY: json.dumps(list(head.classes))}
     helper.set_model_props(network, metadata)
+    network.producer_name, network.producer_version = "onceover", version("onceover")
     with temporary(path.parent) as unfinished:
         onnx.save(network, unfinished)
         del network

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -211,7 +212,12 @@ def _place(constant: TensorProto, location: str, offset: int, length: int) -> No
 
 
 def write_one_file(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model with all its constants to one file. Failure if it would exceed 2 GB."""
+    """Write a model with all its constants to one file, which says that Onceover made it.
+
+    Raises:
+        Failure: it would exceed 2 GB.
+    """
+    model.producer_name, model.producer_version = "onceover", version("onceover")
     try:
         serialised = model.SerializeToString()
     except (EncodeError, ValueError) as error:  # which of them hangs on the version of protobuf

@@ -20,6 +20,7 @@ from engine.heads.learning_curve import LearningCurve
 from engine.heads.split import SIDES
 
 METRICS = "metrics.json"
+PREDICTIONS = "predictions.csv"
 
 # Characters of a name that come from one choice.
 _NAME = 40
@@ -51,7 +52,7 @@ def write_head(fit: Fit, folder: Path, curve: LearningCurve | None = None) -> No
     # Before the head, so that a head which a kill leaves says whose it is and may be replaced.
     write_whole(folder / METRICS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
     write_whole(folder / FILE_NAME, head)
-    write_whole(folder / "predictions.csv", predictions(fit))
+    write_whole(folder / PREDICTIONS, predictions(fit))
 
 
 def default_folder(fit: Fit) -> Path:
@@ -117,6 +118,8 @@ def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
         "summary": summary(fit),
         **fit.payload(),
         "choices": choices(fit),
+        # Where a head that lies elsewhere finds its int8 model.
+        "cache": str(features.space.path.parents[1].resolve()),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "space_description": dict(features.space.description),
         "images": {
