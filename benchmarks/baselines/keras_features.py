@@ -1,0 +1,71 @@
+"""Keras' own features of a named network with random weights, of a few made images.
+
+python -m benchmarks.baselines.keras_features mobilenet_v2 --out features.npy
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.baselines.keras_network import preprocess_function, start_keras
+from cache.commandline.command import Console, command_parser, run_command
+from engine.backbones.architectures import ARCHITECTURES
+from engine.exporters.keras import network_of
+from engine.exporters.weights import random_weights
+
+SEED = 0
+_IMAGES = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the features of one network; return an exit code."""
+    parser = command_parser(
+        "python -m benchmarks.baselines.keras_features",
+        "Write Keras' own features of a named network at its default cut to a .npy file.",
+        "python -m benchmarks.baselines.keras_features mobilenet_v2 --out features.npy",
+    )
+    parser.add_argument("backbone", choices=sorted(ARCHITECTURES), metavar="NAME")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+
+    def write(arguments: Any, console: Console) -> None:
+        features = keras_features(arguments.backbone)
+        np.save(arguments.out, features)
+        console.result(list(features.shape), f"{arguments.out} is written")
+
+    return run_command(parser, write, argv)
+
+
+def made_pixels(size: tuple[int, int]) -> np.ndarray:
+    """Return the images that are compared: noise, uint8 (N, *size, 3)."""
+    return np.random.default_rng(SEED).integers(0, 256, (_IMAGES, *size, 3), np.uint8)
+
+
+def keras_features(name: str) -> np.ndarray:
+    """Return the features of `made_pixels` at the default cut, float32 (N, D).
+
+    Built by the constructor of `keras.applications` and predicted by Keras, weight by weight as
+    the exporter draws them.
+    """
+    keras = start_keras()
+    architecture = ARCHITECTURES[name]
+    _, cut = architecture.cut(None)
+    top: dict[str, Any] = {"include_top": True}
+    if cut.any_size:
+        top = {"include_top": False, "pooling": "avg", "input_shape": (*architecture.size, 3)}
+    network = getattr(keras.applications, architecture.keras_name)(weights=None, **top)
+    if cut.keras_layer:
+        network = keras.Model(network.input, network.get_layer(cut.keras_layer).output)
+    shapes = network_of(network, "", "", with_weights=False).layers
+    weighted = [layer for layer in network.layers if layer.weights]
+    for layer, wanted in zip(weighted, shapes, strict=True):
+        (arrays,) = random_weights([wanted], SEED)
+        layer.set_weights(list(arrays))
+    preprocess = preprocess_function(keras, architecture.preprocessing)
+    images = preprocess(made_pixels(architecture.size).astype(np.float32))
+    return np.asarray(network.predict(images, verbose=0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
