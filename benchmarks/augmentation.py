@@ -35,6 +35,7 @@ from engine.graphs.session import available_cores, run_over, session
 from engine.heads.l2_path import fit_regularised
 from engine.heads.rows import LoadedRows
 from engine.heads.softmax import log_softmax, losses
+from engine.images.framing import Framing
 from engine.images.views import decode_views
 from engine.sources.open import open_source
 
@@ -124,7 +125,7 @@ def view_features(images: Usable, model: Path, size: tuple[int, int]) -> np.ndar
 def _views(images: Usable, size: tuple[int, int], number: int) -> np.ndarray:
     """Return the views of one image as `predict --views` has them, uint8 (VIEWS, H, W, 3)."""
     data = images.source.read(images.samples[number])
-    return decode_views(data, size, "bilinear", VIEWS).pixels
+    return decode_views(data, size, Framing(), VIEWS).pixels
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def build_parser(prog: str = "python -m engine.compare") -> argparse.ArgumentPar
         required=True,
         metavar="SPEC",
         help="NAME or FILE, options after a question mark: weights, layer, pool, size, "
-        "preprocessing, precision, interpolation; two or more",
+        "preprocessing, precision, interpolation, crop; two or more",
     )
     parser.add_argument(
         "--budget", type=_minutes, metavar="MINUTES", help="begin no further round after these"

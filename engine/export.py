@@ -91,12 +91,13 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
         model = export_one_file(request, out)
     else:
         from engine.exporters.int8 import export_int8
+        from engine.images.framing import Framing
 
         model = export_int8(
             request,
             arguments.calibrate,
             out,
-            interpolation="bilinear",
+            framing=Framing(),
             precision=arguments.precision,
         )
     seconds = time.perf_counter() - started

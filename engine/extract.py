@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import count, path
 from cache.failures import UsageFailure
-from engine.backbones.options import add_backbone_options, add_precision_option
-from engine.images.formats import INTERPOLATIONS
+from engine.backbones.options import (
+    add_backbone_options,
+    add_framing_options,
+    add_precision_option,
+)
 
 if TYPE_CHECKING:
     from cache.share import Share
@@ -41,12 +44,7 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
     )
     add_backbone_options(parser)
     add_precision_option(parser, "auto")
-    parser.add_argument(
-        "--interpolation",
-        choices=INTERPOLATIONS,
-        default=INTERPOLATIONS[0],
-        help="of the resize (default: bilinear; Keras' load_img uses nearest)",
-    )
+    add_framing_options(parser)
     _add_source_options(parser)
     parser.add_argument("--fraction", type=_fraction, metavar="F", help="of each class, 0 to 1")
     parser.add_argument("--limit-per-class", type=count, metavar="N", help="images of each class")
@@ -159,6 +157,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     from contextlib import ExitStack
 
     from engine.backbones.options import request_from
+    from engine.images.framing import Framing
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
@@ -169,7 +168,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.cache is None and not arguments.dry_run:
         raise UsageFailure("say where features are kept, by --cache DIR (see --help)")
     # A backbone that is not there is told before a large source is looked through.
-    request = FeatureRequest(request_from(arguments), arguments.precision, arguments.interpolation)
+    framing = Framing(arguments.interpolation, arguments.crop)
+    request = FeatureRequest(request_from(arguments), arguments.precision, framing)
     with ExitStack() as stack:
         # All are looked at before the first is extracted, so that a wrong one costs no pass.
         surveys = [stack.enter_context(images) for images in _surveys(arguments)]

@@ -18,10 +18,18 @@ class Trained:
     head: Path
 
 
-def train(folder: Path, backbone: Path) -> Trained:
+def train(folder: Path, backbone: Path, *more: str) -> Trained:
     pictures, cache = write_pictures(folder / "pictures", 30), folder / "cache"
-    options = ["--backbone", str(backbone), "--preprocessing", "caffe", "--precision", "fp32"]
-    assert extract([str(pictures), "--cache", str(cache), *options, "--quiet"]) == 0
+    options = [
+        "--backbone",
+        str(backbone),
+        "--preprocessing",
+        "caffe",
+        "--precision",
+        "fp32",
+        *more,
+    ]
+    assert extract([str(pictures), "--cache", str(cache), *options, *more, "--quiet"]) == 0
     assert fit_head(["--cache", str(cache), "--no-report", "--quiet"]) == 0
     (head,) = (cache / "heads").iterdir()
     return Trained(pictures, cache, head)

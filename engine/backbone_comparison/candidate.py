@@ -7,9 +7,13 @@ from urllib.parse import parse_qsl
 
 from cache.failures import UsageFailure
 from engine.backbones.request import Geometry, backbone_request, size_of
+from engine.images.framing import Framing
 from engine.runner.extract import FeatureRequest
 
-_KEYS = ("weights", "layer", "pool", "size", "preprocessing", "precision", "interpolation")
+# How pictures are framed.
+_FRAMING = ("interpolation", "crop")
+
+_KEYS = ("weights", "layer", "pool", "size", "preprocessing", "precision", *_FRAMING)
 
 
 @dataclass(frozen=True)
@@ -63,12 +67,12 @@ def _read(spec: str) -> Candidate:
         geometry,
     )
     name = Path(backbone).stem if request.is_file else backbone
-    cut = [options[key] for key in ("layer", "pool", "size") if key in options]
+    cut = [options[key] for key in ("layer", "pool", "size", "crop") if key in options]
     return Candidate(
         " ".join([name, *cut]),
         FeatureRequest(
             request,
             options.get("precision", "auto"),
-            options.get("interpolation", "bilinear"),
+            Framing(**{key: options[key] for key in _FRAMING if key in options}),
         ),
     )

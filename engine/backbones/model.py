@@ -67,9 +67,12 @@ class ModelFile:
 
 
 def feature_space(
-    model: ModelDescription, *, interpolation: str, decode_rule: str
+    model: ModelDescription, *, interpolation: str, decode_rule: str, crop: str = "squash"
 ) -> dict[str, Any]:
-    """Return everything that can change a feature, for the cache to name the space by."""
+    """Return everything that can change a feature, for the cache to name the space by.
+
+    interpolation, crop: see `engine.images.framing`.
+    """
     identity = asdict(model)
     del identity["provenance"]
     for name in ("quantization", "factorization"):
@@ -77,6 +80,8 @@ def feature_space(
             del identity[name]
     if model.pool == "none":  # as in spaces that are older than pooling
         del identity["pool"]
+    if crop != "squash":  # as in spaces that are older than crops
+        identity["crop"] = crop
     return {**identity, "interpolation": interpolation, "decode": decode_rule}
 
 

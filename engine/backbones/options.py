@@ -13,6 +13,8 @@ from engine.backbones.request import (
     backbone_request,
     size_of,
 )
+from engine.images.formats import INTERPOLATIONS
+from engine.images.framing import CROPS
 
 
 def add_backbone_options(
@@ -74,6 +76,23 @@ def add_precision_option(
         help="auto: int8 where this CPU gains from it and its measured parity holds, else fp32; "
         "fast: fewer multiplications as well, features of another network, never taken by auto "
         f"(default: {shown or default})",
+    )
+
+
+def add_framing_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--interpolation` and `--crop`: how pictures come to the backbone's size."""
+    parser.add_argument(
+        "--interpolation",
+        choices=INTERPOLATIONS,
+        default=INTERPOLATIONS[0],
+        help="of the resize (default: bilinear; Keras' load_img uses nearest)",
+    )
+    parser.add_argument(
+        "--crop",
+        choices=CROPS,
+        default=CROPS[0],
+        help="squash: the whole picture, its aspect not kept; center: its middle, the short side "
+        "to the size over 0.875, as torchvision evaluates (default: squash)",
     )
 
 

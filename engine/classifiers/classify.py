@@ -12,6 +12,7 @@ import numpy as np
 from engine.backbones.backbone import Backbone
 from engine.graphs.session import BATCH_SIZE, available_cores
 from engine.heads.head import Head
+from engine.images.framing import Framing
 from engine.process.execution import Execution
 from engine.runner.step import NOT_FINITE
 from engine.sources.load import LoadedSample, Loader, none_cached
@@ -84,9 +85,9 @@ class Classifier:
         model = self.backbone.description
         threads = execution.threads or available_cores()
         batch_size = execution.batch_size or BATCH_SIZE
-        interpolation = self.head.description["interpolation"]
+        framing = Framing.of(self.head.description)
         size = model.height, model.width
-        loader = Loader(source, none_cached, size, interpolation, views=self.views)
+        loader = Loader(source, none_cached, size, framing, views=self.views)
         stop = execution.stop or threading.Event()
         under_way: deque[tuple[list[_Named], Future[np.ndarray] | None]] = deque()
         done = 0

@@ -20,7 +20,7 @@ from engine.backbones.store import exported_model, store_folder
 from engine.heads.files import METRICS
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
-from engine.images.formats import INTERPOLATIONS
+from engine.images.framing import Framing
 from engine.precision.cached_model import MADE_FOR_A_CACHE, MODEL_NAME, cached_model
 
 _log = logging.getLogger(__name__)
@@ -84,8 +84,12 @@ def _check(head: Head) -> None:
         )
     if space_id(head.description) != head.space:
         raise Failure("the head's description is not that of its feature space; train it again")
-    if str(head.description.get("interpolation")) not in INTERPOLATIONS:
-        raise Failure("the head does not say how images are resized for it; train it again")
+    try:
+        Framing.of(head.description)
+    except UsageFailure:
+        raise Failure(
+            "the head does not say how images are resized for it; train it again"
+        ) from None
     if head.description.get("features") != head.weights.shape[0]:
         raise Failure("the head does not have the size of its features; train it again")
 
@@ -185,9 +189,7 @@ def _fits(model: ModelDescription, head: Head) -> bool:
 
 
 def _space(model: ModelDescription, head: Head) -> dict[str, Any]:
-    return feature_space(
-        model, interpolation=head.description["interpolation"], decode_rule=DECODE_RULE
-    )
+    return feature_space(model, **Framing.of(head.description).identity, decode_rule=DECODE_RULE)
 
 
 def _difference(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:

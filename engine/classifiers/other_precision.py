@@ -16,6 +16,7 @@ from engine.classifiers.judged_images import JudgedImages
 from engine.graphs.session import available_cores
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
+from engine.images.framing import Framing
 from engine.precision.cached_model import cached_model, made_description, made_spaces
 from engine.precision.calibration_set import Images
 from engine.precision.choice import TooFewImages, make_candidate
@@ -114,7 +115,7 @@ def _made_model(
     chosen = Images(
         most.source,
         samples,
-        str(head.description["interpolation"]),
+        Framing.of(head.description),
         DECODE_RULE,
         seed=0,
         threads=available_cores(),

@@ -16,6 +16,7 @@ from engine.backbones.backbone import check_model
 from engine.backbones.model import METADATA_KEY, ModelFile
 from engine.classifiers.change import Change
 from engine.heads.head import Head
+from engine.images.framing import Framing
 
 # Key of the class names, a JSON list, in the metadata of a classifier.
 CLASSES_KEY = "classes"
@@ -51,7 +52,7 @@ def export_classifier(
         **asdict(model.description),
         "classes": list(head.classes),
         "space": head.space,
-        "interpolation": head.description["interpolation"],
+        **Framing.of(head.description).identity,
         "decode": head.description["decode"],
         "head_precision": head.description["precision"],
         "change": None if change is None else change.payload(),

@@ -12,6 +12,7 @@ from engine.backbones.request import Geometry, backbone_request
 from engine.estimators.inputs import items_of
 from engine.heads.features import Features
 from engine.heads.open_features import open_features
+from engine.images.framing import Framing
 from engine.process.execution import Execution
 from engine.process.progress import Progress, no_progress
 from engine.runner.extract import Extractor, FeatureRequest
@@ -43,6 +44,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     preprocessing: how pixels are scaled; None for the network's own, which a file may not say.
     precision: `auto`, `fp32`, `int8` or `fast`; what a cache has decided once stays.
     interpolation: of the resize: `bilinear`, `nearest`, `bicubic` or `lanczos`.
+    crop: `squash`, the whole picture, or `center`, its middle with the aspect kept.
     on_error: `raise` a Failure that names an image that gives no feature, or `nan` for a row of
         NaN in its place.
     threads: that decode and run; None for one on each core.
@@ -65,6 +67,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         preprocessing: str | None = None,
         precision: str = "auto",
         interpolation: str = "bilinear",
+        crop: str = "squash",
         on_error: str = "raise",
         threads: int | None = None,
         progress: Progress = no_progress,
@@ -78,6 +81,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.preprocessing = preprocessing
         self.precision = precision
         self.interpolation = interpolation
+        self.crop = crop
         self.on_error = on_error
         self.threads = threads
         self.progress = progress
@@ -179,7 +183,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         request = backbone_request(
             str(self.backbone), self.weights, self.layer, self.preprocessing, geometry
         )
-        return FeatureRequest(request, self.precision, self.interpolation)
+        return FeatureRequest(request, self.precision, Framing(self.interpolation, self.crop))
 
     def _extractor(self) -> Extractor:
         """Return what extracts by the parameters as they are; it stays while they do."""

@@ -13,6 +13,7 @@ from engine.graphs.files import load_onnx, write_one_file
 from engine.graphs.model_file import digests
 from engine.graphs.session import available_cores
 from engine.images.decode import DECODE_RULE
+from engine.images.framing import Framing
 from engine.precision.cached_model import made_description
 from engine.precision.calibration_set import Images
 from engine.precision.choice import TooFewImages, make_candidate
@@ -26,7 +27,7 @@ def export_int8(
     source: str,
     path: Path,
     *,
-    interpolation: str,
+    framing: Framing,
     precision: str,
 ) -> ModelFile:
     """Export a backbone as int8 or fast, calibrated on images of a source, to the file `path`.
@@ -47,7 +48,7 @@ def export_int8(
         )
     with open_source(source) as opened, tempfile.TemporaryDirectory() as folder:
         images = Images(
-            opened, opened.samples, interpolation, DECODE_RULE, seed=0, threads=available_cores()
+            opened, opened.samples, framing, DECODE_RULE, seed=0, threads=available_cores()
         )
         try:
             wanted = "int8" if precision == "auto" else precision

@@ -4,13 +4,14 @@ The rule, named by DECODE_RULE and part of the feature space:
     content   one of `engine.images.formats.FORMATS`, told by the bytes and never by a name
     frames    the first of an animation
     scale     a JPEG is decoded at the smallest DCT scale (1/2, 1/4, 1/8) that leaves both sides at
-              least twice the target's
+              least twice those that the picture is resized to
     EXIF      orientation applied; colour profiles are not
     colour    grey, palette, YCbCr and CMYK (inverted, as Adobe writes it) -> RGB as Pillow does;
               12 and 16 bits by the eight high ones, also of a TIFF whose 0 is white; 32-bit and
               floating-point greys are rejected, for nothing says what is white
-    resize    straight to the target, the aspect not kept (as Keras' `load_img`), antialiased
-              except nearest (`engine.images.resize`)
+    resize    straight to the target, the aspect not kept (as Keras' `load_img`), or the middle of
+              the picture (`engine.images.framing`); antialiased except nearest
+              (`engine.images.resize`)
     alpha     over white; colours are weighted by their opacity in the resize; a TIFF's fourth
               band is alpha only where the file says so
 """
@@ -21,14 +22,18 @@ import numpy as np
 from PIL import Image
 
 from engine.images.formats import FORMATS, HEAD_BYTES, image_format, other_kind
+from engine.images.framing import Framing, cut_box, resized
 from engine.images.limits import Rejected
 from engine.images.load import Picture, load_picture
-from engine.images.metadata import transposition
+from engine.images.metadata import swaps_sides, transposition
 from engine.images.resize import resize
 
 __all__ = ["DECODE_RULE", "Decoded", "Rejected", "decode", "decode_with_remark"]
 
 DECODE_RULE = "pillow-dct2x-exif-white/4"
+
+# Left, top, right, bottom, on an image's pixels.
+Box = tuple[float, float, float, float]
 
 # The greatest value of 12 bits. An image of 16 that has none above is nearly black.
 _TWELVE_BITS = 2**12 - 1
@@ -46,19 +51,20 @@ class Decoded:
     remark: str
 
 
-def decode(data: bytes, size: tuple[int, int], interpolation: str) -> np.ndarray:
+def decode(
+    data: bytes, size: tuple[int, int], interpolation: str, crop: str = "squash"
+) -> np.ndarray:
     """Return the pixels of an encoded image, uint8 (height, width, 3) RGB, maybe read-only.
 
     As `decode_with_remark`, for whom the remark does not matter.
     """
-    return decode_with_remark(data, size, interpolation).pixels
+    return decode_with_remark(data, size, Framing(interpolation, crop)).pixels
 
 
-def decode_with_remark(data: bytes, size: tuple[int, int], interpolation: str) -> Decoded:
+def decode_with_remark(data: bytes, size: tuple[int, int], framing: Framing) -> Decoded:
     """Decode an encoded image.
 
-    size: (height, width).
-    interpolation: one of `engine.images.formats.INTERPOLATIONS`.
+    size: (height, width). framing: how the picture comes to it.
 
     May be called by several threads at once, which decode and resize without the GIL.
 
@@ -72,12 +78,14 @@ def decode_with_remark(data: bytes, size: tuple[int, int], interpolation: str) -
         other = other_kind(data[:HEAD_BYTES])
         raise Rejected(other or f"not an image of a known format ({', '.join(FORMATS)})")
     try:
-        picture = load_picture(data, form, size)
+        picture = load_picture(data, form, size, framing.crop)
         remark, orientation = _remark(picture), picture.orientation
+        full = picture.size or picture.image.size
         image = _eight_bits(picture)
         del picture  # so that there are never three images of a size in memory
         image = _upright(image, orientation)
-        return Decoded(_pixels(image, size, interpolation), remark)
+        box = _box(image, full[::-1] if swaps_sides(orientation) else full, size, framing.crop)
+        return Decoded(_pixels(image, size, framing.interpolation, box), remark)
     except Rejected:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -94,7 +102,19 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
     return image if method is None else image.transpose(method)
 
 
-def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np.ndarray:
+def _box(image: Image.Image, full: tuple[int, int], size: tuple[int, int], crop: str) -> Box | None:
+    """Return the part of an upright image that is wanted; None for all of it.
+
+    full: its (width, height) before any reduced scale, by which sides are rounded.
+    """
+    if crop == "squash":
+        return None
+    return cut_box((image.height, image.width), size, resized(full[::-1], size, crop))
+
+
+def _pixels(
+    image: Image.Image, size: tuple[int, int], interpolation: str, box: Box | None
+) -> np.ndarray:
     if image.has_transparency_data:
         # RGBa is RGBA with the colours multiplied by alpha: resized so, a transparent pixel's
         # colour has no weight, and what alpha lacks is white.
@@ -102,7 +122,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np
             image = image.convert("RGBA")
         if image.mode == "RGBA":
             image = image.convert("RGBa")
-        scaled = resize(image, size, interpolation)
+        scaled = resize(image, size, interpolation, box)
         white = np.subtract(255, scaled[..., 3:], dtype=np.uint8)
         # Bicubic and Lanczos may overshoot, so that the sum is not bounded by 255.
         over_white: np.ndarray = white + np.minimum(scaled[..., :3], 255 - white)
@@ -111,7 +131,7 @@ def _pixels(image: Image.Image, size: tuple[int, int], interpolation: str) -> np
         image = image.convert("L")
     elif image.mode not in ("L", "RGB"):
         image = image.convert("RGB")
-    pixels = resize(image, size, interpolation)
+    pixels = resize(image, size, interpolation, box)
     return pixels if image.mode == "RGB" else np.repeat(pixels[..., None], 3, axis=2)
 
 

@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from engine.images.chunks import check_gif, read_png
+from engine.images.framing import resized
 from engine.images.jp2 import check_jp2
 from engine.images.jxl import read_jxl
 from engine.images.limits import (
@@ -46,29 +47,31 @@ class Picture:
     orientation: 1 to 8, for `transposition`.
     bits: of a value in the file; above 8, grey ones still have them all.
     min_is_white: whether 0 is white in an image of more than 8 bits.
+    size: (width, height) that the file says, where it was loaded at a reduced scale.
     """
 
     image: Image.Image
     orientation: int = 1
     bits: int = 8
     min_is_white: bool = False
+    size: tuple[int, int] | None = None
 
 
-def load_picture(data: bytes, form: str, size: tuple[int, int]) -> Picture:
+def load_picture(data: bytes, form: str, size: tuple[int, int], crop: str) -> Picture:
     """Load an encoded image.
 
     form: what `engine.images.formats.image_format` says of it.
-    size: (height, width) that it will be resized to.
+    size: (height, width) of the pixels that are wanted. crop: one of `framing.CROPS`.
 
     Raises:
         Rejected: beyond a limit.
         Exception: of Pillow, which raises almost any where a file is damaged.
     """
-    return _load_jpeg(data, size) if form == "JPEG" else _LOADERS[form](data)
+    return _load_jpeg(data, size, crop) if form == "JPEG" else _LOADERS[form](data)
 
 
-def _load_jpeg(data: bytes, size: tuple[int, int]) -> Picture:
-    """Load a JPEG at a reduced scale."""
+def _load_jpeg(data: bytes, size: tuple[int, int], crop: str) -> Picture:
+    """Load a JPEG at a reduced scale that still has twice the pixels that it is resized to."""
     jpeg = read_jpeg(data)
     # The class itself: `Image.open` would warn about sizes, and take some photographs for MPO,
     # which has no reduced scale.
@@ -76,14 +79,16 @@ def _load_jpeg(data: bytes, size: tuple[int, int]) -> Picture:
     check_size(image.size, MAX_JPEG_PIXELS)
     if image.width * image.height * jpeg.scans > MAX_SCANNED_PIXELS:
         raise Rejected(f"too many passes over the pixels ({jpeg.scans} scans)")
-    height, width = size
+    full = image.size
     orientation = read_orientation(jpeg.exif)
+    turned = swaps_sides(orientation)
+    height, width = resized(full if turned else full[::-1], size, crop)
     least = (2 * width, 2 * height)
-    image.draft(None, least[::-1] if swaps_sides(orientation) else least)
+    image.draft(None, least[::-1] if turned else least)
     check_size(image.size, MAX_PIXELS)
     check_bytes(jpeg.coefficient_bytes + _pillow_bytes(image, "JPEG"))
     image.load()
-    return Picture(image, orientation)
+    return Picture(image, orientation, size=full)
 
 
 def _load_png(data: bytes) -> Picture:

@@ -167,7 +167,7 @@ def _facts(fit: Fit) -> list[tuple[str, str]]:
         "under several labels": len(features.conflicts),
         "lost by the cache": features.missing,
     }
-    shown = ("backbone", "layer", "precision", "preprocessing", "interpolation")
+    shown = ("backbone", "layer", "precision", "preprocessing", "interpolation", "crop")
     return [
         ("images", f"{len(features):,} distinct, {features.duplicates:,} duplicates"),
         ("left out", ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none"),

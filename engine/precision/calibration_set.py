@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.images.framing import Framing
 from engine.precision.handover import CalibrationPixels
 from engine.sources.load import LoadedSample, Loader, none_cached
 from engine.sources.open import Sample, Source
@@ -31,7 +32,7 @@ class Images:
 
     source: Source
     samples: Sequence[Sample]
-    interpolation: str
+    framing: Framing
     decode_rule: str
     seed: int
     threads: int
@@ -39,7 +40,7 @@ class Images:
     @property
     def identity(self) -> dict[str, Any]:
         """What of it is part of a feature space."""
-        return {"interpolation": self.interpolation, "decode_rule": self.decode_rule}
+        return {**self.framing.identity, "decode_rule": self.decode_rule}
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _load(
     # A packed archive can be read in its own order alone, and so to its end.
     sequential = images.source.sequential
     reading = [s for s in images.samples if s in chosen] if sequential else order
-    loader = Loader(images.source, none_cached, size, images.interpolation)
+    loader = Loader(images.source, none_cached, size, images.framing)
     loaded: dict[Sample, LoadedSample] = {}
     digests: set[bytes] = set()
     enough = threading.Event()

@@ -14,6 +14,7 @@ from cache.commandline.printable import printable
 from cache.failures import Failure, Interrupted, first_line
 from cache.rows import Row
 from cache.store import DatasetWriter, Space
+from engine.images.framing import Framing
 from engine.precision.choice import Choice
 from engine.process.execution import Execution
 from engine.runner.connection import connect
@@ -53,7 +54,7 @@ KILLED = "the worker that decodes it dies, each time, also with nothing else to 
 
 
 def run_on_cluster(
-    survey: Survey, choice: Choice, cache: Path, interpolation: str, execution: Execution
+    survey: Survey, choice: Choice, cache: Path, framing: Framing, execution: Execution
 ) -> Tally:
     """Bring the features of a survey's samples into a space, on the workers of a cluster.
 
@@ -81,7 +82,7 @@ def run_on_cluster(
             str(cache.resolve()),
             space.id,
             replace(choice.model, path=choice.model.path.resolve()),
-            interpolation,
+            framing,
             str(survey.source.location.resolve()),
             survey.options,
             portable_source(survey.source),
@@ -162,7 +163,7 @@ class _Run:
             survey.source,
             space.index().contains,
             (1, 1),
-            "",
+            Framing(),
             none_known if self._execution.rehash else known,
         )
         threads = max(1, sum(tasks.workers().values()))

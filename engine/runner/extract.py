@@ -16,7 +16,7 @@ from engine.backbones.store import exported_model
 from engine.graphs.session import available_cores
 from engine.heads.steadiness import Steadiness
 from engine.images.decode import DECODE_RULE
-from engine.images.formats import INTERPOLATIONS
+from engine.images.framing import SQUASHED, Framing
 from engine.precision.calibration_set import Images
 from engine.precision.choice import Choice, choose_precision, settled_choice
 from engine.process.execution import Execution
@@ -31,19 +31,16 @@ _log = logging.getLogger(__name__)
 class FeatureRequest:
     """Features as a user asks for them. UsageFailure for a value that there is not.
 
-    precision: one of PRECISIONS. interpolation: of the resize to the backbone's size, one of
-    INTERPOLATIONS.
+    precision: one of PRECISIONS. framing: how pictures come to the backbone's size.
     """
 
     backbone: BackboneRequest
     precision: str = "auto"
-    interpolation: str = "bilinear"
+    framing: Framing = SQUASHED
 
     def __post_init__(self) -> None:
-        for name, known in (("precision", PRECISIONS), ("interpolation", INTERPOLATIONS)):
-            value = getattr(self, name)
-            if value not in known:
-                raise UsageFailure(f"{name} {value}: choose from {', '.join(known)}")
+        if self.precision not in PRECISIONS:
+            raise UsageFailure(f"precision {self.precision}: choose from {', '.join(PRECISIONS)}")
 
 
 @dataclass(frozen=True)
@@ -135,7 +132,7 @@ class Extractor:
     @property
     def identity(self) -> dict[str, Any]:
         """What of the decoded images is part of a feature space."""
-        return {"interpolation": self.request.interpolation, "decode_rule": DECODE_RULE}
+        return {**self.request.framing.identity, "decode_rule": DECODE_RULE}
 
     def backbone(self, model: ModelFile) -> Backbone:
         """Return a model loaded."""
@@ -188,7 +185,7 @@ class Extractor:
         return Images(
             survey.source,
             survey.samples,
-            self.request.interpolation,
+            self.request.framing,
             DECODE_RULE,
             survey.selection.seed,
             execution.threads or available_cores(),
@@ -199,18 +196,14 @@ class Extractor:
 
         Raises: as the function `extract`.
         """
-        target = Target(
-            choice.space, lambda: self.backbone(choice.model), self.request.interpolation
-        )
+        target = Target(choice.space, lambda: self.backbone(choice.model), self.request.framing)
         started = time.perf_counter()
         if execution.cluster is None:
             tally = run_pass(survey, target, execution)
         else:
             from engine.runner.cluster import run_on_cluster
 
-            tally = run_on_cluster(
-                survey, choice, self.cache.path, self.request.interpolation, execution
-            )
+            tally = run_on_cluster(survey, choice, self.cache.path, self.request.framing, execution)
         seconds = time.perf_counter() - started
         description = choice.model.description
         return Extraction(survey, choice.space, description, choice.reason, tally, seconds, seconds)

@@ -25,6 +25,7 @@ from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import ModelFile
 from engine.graphs.session import BATCH_SIZE, available_cores
+from engine.images.framing import Framing
 from engine.runner.step import PartWriter, collect
 from engine.runner.tally import Tally
 from engine.runner.threads import run_batches
@@ -89,7 +90,7 @@ class Job:
     cache: str
     space: str
     model: ModelFile
-    interpolation: str
+    framing: Framing
     location: str
     options: SourceOptions
     source: bytes | None
@@ -156,7 +157,7 @@ class Session:
         with self._turns, ThreadPoolExecutor(1, thread_name_prefix="extract") as pool:
             tally, table, space = Tally(), _Rows(), self.space
             size = (space.description["height"], space.description["width"])
-            loader = Loader(self.source, self._cached(), size, self.job.interpolation)
+            loader = Loader(self.source, self._cached(), size, self.job.framing)
             loaded = loader.load(samples, pool, _AHEAD, threading.Event())
             writer = PartWriter(space, table, tally, seconds=_PART_SECONDS)
             batches = collect(loaded, self.job.batch_size or BATCH_SIZE, tally)

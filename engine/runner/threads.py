@@ -13,6 +13,7 @@ from cache.failures import Failure, Interrupted
 from cache.store import Space
 from engine.backbones.backbone import Backbone
 from engine.graphs.session import BATCH_SIZE, available_cores
+from engine.images.framing import Framing
 from engine.process.execution import Execution
 from engine.runner.step import Batch, Computed, PartWriter, collect, compute
 from engine.runner.survey import Survey
@@ -28,12 +29,12 @@ _AHEAD = 128
 class Target:
     """Where features go, and what computes them.
 
-    load_backbone: called when the first image needs it. interpolation: of the resize.
+    load_backbone: called when the first image needs it. framing: how pictures come to its size.
     """
 
     space: Space
     load_backbone: Callable[[], Backbone]
-    interpolation: str
+    framing: Framing
 
 
 def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
@@ -63,7 +64,7 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 
     def bring(samples: Sequence[Sample], tally: Tally) -> None:
-        loader = Loader(survey.source, space.index().contains, size, target.interpolation, known)
+        loader = Loader(survey.source, space.index().contains, size, target.framing, known)
         ahead = max(_AHEAD, 2 * threads * batch_size)
         loaded = loader.load(samples, pool, ahead, execution.stop or threading.Event())
         writer = PartWriter(space, table, tally)

@@ -13,6 +13,7 @@ import numpy as np
 from cache.commandline.printable import printable
 from cache.rows import Stat
 from engine.images.decode import Decoded, Rejected, decode_with_remark
+from engine.images.framing import Framing
 from engine.images.views import decode_views
 from engine.sources.base import Sample, Source, Unreadable
 from engine.sources.file_bytes import FileBytes, read, read_with_digest
@@ -77,7 +78,7 @@ class Loader:
     """How samples are read and decoded.
 
     cached: tells for digests, uint8 (N, 32), whether the cache holds their features.
-    size: (height, width) of the pixels.
+    size: (height, width) of the pixels. framing: how pictures come to it.
     known: which files need not be read, see there.
     views: how many of each image, see `engine.images.views`; None for the image itself.
     """
@@ -85,7 +86,7 @@ class Loader:
     source: Source
     cached: Callable[[np.ndarray], np.ndarray]
     size: tuple[int, int]
-    interpolation: str
+    framing: Framing
     known: Known = none_known
     views: int | None = None
 
@@ -113,8 +114,8 @@ class Loader:
 
     def _decode_image(self, data: bytes) -> Decoded:
         if self.views is None:
-            return decode_with_remark(data, self.size, self.interpolation)
-        return decode_views(data, self.size, self.interpolation, self.views)
+            return decode_with_remark(data, self.size, self.framing)
+        return decode_views(data, self.size, self.framing, self.views)
 
     def plan(self, samples: Sequence[Sample]) -> Iterator[Sample | LoadedSample]:
         """Yield each sample, loaded already where its file is as it was and its feature cached."""

@@ -6,6 +6,7 @@ from conftest import write_tiny_backbone
 from cache.failures import UsageFailure
 from engine.backbone_comparison.candidate import read_candidates
 from engine.backbones.request import Geometry
+from engine.images.framing import Framing
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def test_options_follow_a_question_mark(network):
         [
             "vgg16?weights=random:3&layer=block5_pool&pool=avg&precision=fp32",
             f"{network}?preprocessing=bgr:104,117,123/1,1,1&size=32x32",
-            "mobilenet_v2",
+            "mobilenet_v2?crop=center",
         ]
     )
     assert first.name == "vgg16 block5_pool avg"
@@ -27,7 +28,8 @@ def test_options_follow_a_question_mark(network):
     assert second.name == "net+1 n a 32x32"
     assert second.request.backbone.geometry == Geometry("none", (32, 32))
     assert second.request.backbone.preprocessing.startswith("bgr:104")
-    assert (third.name, third.request.precision) == ("mobilenet_v2", "auto")
+    assert (third.name, third.request.precision) == ("mobilenet_v2 center", "auto")
+    assert (first.request.framing, third.request.framing) == (Framing(), Framing(crop="center"))
 
 
 def test_two_of_one_name_are_told_apart():
@@ -45,6 +47,7 @@ def test_two_of_one_name_are_told_apart():
         ("vgg16?pool=most", "no pooling"),
         ("vgg16?size=big", "size big"),
         ("vgg16?precision=int9", "precision int9"),
+        ("vgg16?crop=middle", "crop middle: choose from squash, center"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(spec, message):

@@ -102,6 +102,10 @@ def test_a_space_is_named_by_all_that_can_change_a_feature(tiny):
         assert feature_space(other, interpolation="bilinear", decode_rule="rule") != space
     assert feature_space(model, interpolation="nearest", decode_rule="rule") != space
     assert feature_space(model, interpolation="bilinear", decode_rule="other") != space
+    # Spaces that are older than crops keep their ids.
+    framed = {"interpolation": "bilinear", "decode_rule": "rule"}
+    assert feature_space(model, crop="squash", **framed) == space
+    assert feature_space(model, crop="center", **framed) == {**space, "crop": "center"}
 
 
 def test_a_record_without_a_file_is_refused(tmp_path):

@@ -128,13 +128,16 @@ def test_another_space_never_returns_this_ones_vectors(run, pictures, tmp_path):
         run(pictures, "--preprocessing", "none"),
         run(pictures, "--interpolation", "nearest"),
         run(pictures, "--interpolation", "lanczos"),
+        run(pictures, "--crop", "center"),
     ]
-    assert [result["computed"] for result in results] == [24] * 5
+    assert [result["computed"] for result in results] == [24] * 6
     spaces = [result["space"] for result in results]
-    assert len(set(spaces)) == 5
+    assert len(set(spaces)) == 6
     vectors = [features_of(tmp_path / "cache", space)["spots/0.jpg"] for space in spaces]
-    assert len({vector.tobytes() for vector in vectors}) == 5
+    assert len({vector.tobytes() for vector in vectors}) == 6
     assert run(pictures)["hits"] == 24
+    assert run(pictures, "--crop", "squash")["hits"] == 24
+    assert run(pictures, "--crop", "center")["hits"] == 24
 
 
 def test_each_sample_is_accounted_for(run, pictures):

@@ -14,6 +14,7 @@ import zipfile
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from conftest import write_pictures, write_tiny_backbone
 from fuzzing import FUZZ
@@ -23,9 +24,11 @@ from trained_samples import train
 
 from cache.commandline.printable import printable
 from cache.store import FeatureCache, space_id
+from engine.backbones.model import METADATA_KEY
 from engine.classifiers.classify import Group, Prediction
 from engine.classifiers.output import Answers, Outcome, csv_lines, json_lines, text_lines
 from engine.classifiers.text_columns import display_width, fitted
+from engine.export import main as export
 from engine.heads.head import load_head
 from engine.predict import main
 
@@ -68,6 +71,22 @@ def test_the_json_is_the_contract_and_says_what_head_and_cache_say(trained, caps
         expected = dict(zip(head.classes, head.probabilities(features)[0], strict=True))
         assert entry["probabilities"] == pytest.approx(expected, abs=1e-6)
         assert entry["label"] == max(expected, key=expected.get)
+
+
+def test_a_head_of_centre_crops_crops_what_it_is_asked_about(tmp_path, tiny_backbone, capsys):
+    trained = train(tmp_path, tiny_backbone, "--crop", "center")
+    head = load_head(trained.head)
+    assert head.description["crop"] == "center"
+    space = FeatureCache.open(trained.cache).space()
+    rows = {row.path: row.digest for row in space.rows()}
+    (entry,) = run_json(capsys, trained.pictures / "spots" / "0.jpg", "--head", trained.head)
+    features = space.index().read(np.frombuffer(rows["spots/0.jpg"], np.uint8).reshape(1, 32))
+    expected = dict(zip(head.classes, head.probabilities(features)[0].tolist(), strict=True))
+    assert entry["probabilities"] == pytest.approx(expected, abs=1e-6)
+    out = tmp_path / "classifier.onnx"
+    assert export(["--head", str(trained.head), "--out", str(out), "--quiet"]) == 0
+    record = {each.key: each.value for each in onnx.load(out).metadata_props}
+    assert json.loads(record[METADATA_KEY])["crop"] == "center"
 
 
 def test_new_pictures_get_their_own_class(trained, new, capsys):
@@ -242,6 +261,7 @@ def test_the_backbone_may_be_named(trained, new, capsys, tiny_backbone, tmp_path
         ({"decode": "another-rule/1"}, "decoded by the rule another-rule/1"),
         ({"interpolation": "magic"}, "does not say how images are resized"),
         ({"interpolation": ["bilinear"]}, "does not say how images are resized"),
+        ({"crop": "middle"}, "does not say how images are resized"),
         ({"backbone": ["vgg16"]}, "is not among the models"),
         ({"features": 7}, "does not have the size of its features"),
     ],

@@ -216,6 +216,7 @@ def test_other_parameters_are_other_features(backbone, paths):
         ({"backbone": "vgg61"}, "vgg61"),
         ({"precision": "int9"}, "precision int9"),
         ({"interpolation": "cubic"}, "interpolation cubic"),
+        ({"crop": "middle"}, "crop middle: choose from squash, center"),
         ({"weights": "nowhere.h5"}, "nowhere.h5"),
         ({"layer": "fc9", "backbone": "vgg16"}, "fc9"),
         ({"pool": "most"}, "no pooling"),

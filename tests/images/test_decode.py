@@ -19,6 +19,7 @@ from engine.images import decode as images
 from engine.images import load
 from engine.images.decode import Rejected, decode, decode_with_remark
 from engine.images.formats import INTERPOLATIONS
+from engine.images.framing import Framing
 from engine.images.resize import resize
 
 SIZE = (24, 32)  # height, width
@@ -243,7 +244,7 @@ def test_twelve_bits_in_sixteen_are_remarked(depth, colour, greatest, dark):
     if colour in (4, 6):
         values[:, -1] = 65535
     data = png(2, 1, depth, colour, b"\0" + values.tobytes())
-    assert bool(decode_with_remark(data, (1, 2), "nearest").remark) == dark
+    assert bool(decode_with_remark(data, (1, 2), Framing("nearest")).remark) == dark
 
 
 @pytest.mark.parametrize("image", [Image.new("I", (9, 9), 70000), Image.new("F", (9, 9), 0.5)])

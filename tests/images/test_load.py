@@ -15,6 +15,7 @@ from PIL import Image, features
 from engine.images import limits
 from engine.images.decode import Rejected, decode, decode_with_remark
 from engine.images.formats import FORMATS, has_image_name, image_format
+from engine.images.framing import Framing
 
 needs_jp2 = pytest.mark.skipif(
     "jpg_2000" not in features.get_supported(), reason="this build of Pillow has no JPEG 2000"
@@ -105,7 +106,7 @@ def test_jpeg_2000(options):
 def test_sixteen_bits_of_jpeg_2000():
     ramp = (np.arange(768).reshape(24, 32) * 80).astype(np.uint16)
     assert np.array_equal(pixels_of(jp2(ramp))[..., 0], ramp >> 8)
-    assert decode_with_remark(jp2(ramp // 20), (24, 32), "nearest").remark
+    assert decode_with_remark(jp2(ramp // 20), (24, 32), Framing("nearest")).remark
 
 
 def changed(data, offset, value):

@@ -8,6 +8,7 @@ from conftest import write_pictures
 
 import engine.precision.calibration_set
 from engine.images.decode import DECODE_RULE, decode
+from engine.images.framing import Framing
 from engine.precision.calibration_set import Images, calibration_set
 from engine.sources.open import open_source
 from engine.sources.order import interleave
@@ -23,7 +24,7 @@ def few(monkeypatch):
 
 def pixels_of(path, seed=0, threads=2, size=SIZE):
     with open_source(path) as source:
-        images = Images(source, source.samples, "bilinear", DECODE_RULE, seed, threads)
+        images = Images(source, source.samples, Framing(), DECODE_RULE, seed, threads)
         found = calibration_set(images, size)
         return found and found.pixels
 
@@ -50,7 +51,7 @@ def test_they_are_the_first_of_the_order_that_is_extracted(tmp_path):
 def test_the_order_of_the_samples_does_not_matter(tmp_path):
     with open_source(write_pictures(tmp_path / "p", 20)) as source:
         both = [
-            calibration_set(Images(source, samples, "bilinear", DECODE_RULE, 0, 2), SIZE).pixels
+            calibration_set(Images(source, samples, Framing(), DECODE_RULE, 0, 2), SIZE).pixels
             for samples in (source.samples, interleave(source.samples, 3))
         ]
     assert as_bytes(both[0]) == as_bytes(both[1])

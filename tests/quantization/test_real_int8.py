@@ -12,6 +12,7 @@ from engine.backbones.store import exported_model
 from engine.graphs.model_file import data_file
 from engine.graphs.session import run_over, session
 from engine.images.decode import DECODE_RULE
+from engine.images.framing import Framing
 from engine.precision.calibration_set import Images, calibration_set
 from engine.precision.worker import quantize_file
 from engine.sources.open import open_source
@@ -50,7 +51,7 @@ def quantized(photographs, tmp_path, monkeypatch):
         model = exported_model(backbone_request(*request))
         with open_source(photographs / ARCHIVE) as source:
             samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
-            images = Images(source, samples, "bilinear", DECODE_RULE, 0, 2)
+            images = Images(source, samples, Framing(), DECODE_RULE, 0, 2)
             size = (model.description.height, model.description.width)
             pixels = calibration_set(images, size).pixels
         out = tmp_path / "int8.onnx"

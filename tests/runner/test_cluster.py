@@ -21,6 +21,7 @@ from cache.__main__ import main as cache_main
 from cache.failures import Failure, Interrupted, UsageFailure
 from cache.store import FeatureCache
 from engine.extract import main as extract_main
+from engine.images.framing import Framing
 from engine.process.execution import Execution
 from engine.runner import connection, task
 from engine.runner.cluster import KILLED
@@ -101,7 +102,7 @@ def job(source, cache, model, kind):
     space = FeatureCache.open(cache).space()
     bare = portable_source(source.source)
     location = str(source.source.location)
-    return Job("k", str(cache), space.id, model, "bilinear", location, source.options, bare, kind)
+    return Job("k", str(cache), space.id, model, Framing(), location, source.options, bare, kind)
 
 
 @pytest.mark.slow

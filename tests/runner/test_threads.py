@@ -11,6 +11,7 @@ from level_samples import Level
 
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
+from engine.images.framing import Framing
 from engine.process.execution import Execution
 from engine.runner import step
 from engine.runner import threads as pipeline
@@ -89,7 +90,7 @@ def surveyed(source):
 
 def run(source, space, backbone=None, *, batch_size=4, threads=2, stop=None):
     told = []
-    target = Target(space, lambda: backbone or Sums(), "bilinear")
+    target = Target(space, lambda: backbone or Sums(), Framing())
     execution = Execution(batch_size, threads, lambda *counts: told.append(counts), stop)
     tally = run_pass(surveyed(source), target, execution)
     assert told[-1] == (len(source.samples), len(source.samples))
@@ -147,7 +148,7 @@ def test_a_second_pass_loads_no_backbone(space):
         raise AssertionError("loaded")
 
     source = Numbers([*range(10), 3])
-    tally = run_pass(surveyed(source), Target(space, load, "bilinear"), Execution(4, 2))
+    tally = run_pass(surveyed(source), Target(space, load, Framing()), Execution(4, 2))
     assert (tally.computed, tally.hits, tally.duplicates) == (0, 10, 1)
 
 
@@ -299,7 +300,7 @@ def test_the_loader_keeps_order_and_the_bound_ahead():
             return super().read(sample)
 
     source = Slow(range(60))
-    loader = Loader(source, lambda digests: np.zeros(len(digests), bool), SIZE, "bilinear")
+    loader = Loader(source, lambda digests: np.zeros(len(digests), bool), SIZE, Framing())
     with ThreadPoolExecutor(4) as pool:
         got = []
         for item in loader.load(source.samples, pool, 6, threading.Event()):
@@ -312,7 +313,7 @@ def test_the_loader_keeps_order_and_the_bound_ahead():
 
 def test_a_stop_leaves_what_is_decoded_ahead():
     source, stop = Numbers(range(60)), threading.Event()
-    loader = Loader(source, lambda digests: np.zeros(len(digests), bool), SIZE, "bilinear")
+    loader = Loader(source, lambda digests: np.zeros(len(digests), bool), SIZE, Framing())
     with ThreadPoolExecutor(2) as pool:
         loaded = loader.load(source.samples, pool, 20, stop)
         got = [next(loaded).sample, next(loaded).sample]

@@ -12,6 +12,7 @@ from level_samples import Level
 from PIL import Image
 
 from engine.images.decode import Decoded
+from engine.images.framing import Framing
 from engine.sources import load
 from engine.sources.base import Listing, Sample, Source
 from engine.sources.load import Loader, none_cached
@@ -56,7 +57,7 @@ def test_what_is_read_ahead_has_a_budget_in_bytes(heap, monkeypatch):
         gate = threading.Event()
         pool.submit(gate.wait)
         threading.Timer(0.2, gate.set).start()
-        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        loader = Loader(source, none_cached, (4, 4), Framing())
         loaded = list(loader.load(source.samples, pool, 128, threading.Event()))
     assert [item.sample for item in loaded] == source.samples
     assert heap.most <= 5 * MEMBER
@@ -66,7 +67,7 @@ def test_one_member_larger_than_the_budget_is_read_all_the_same(heap, monkeypatc
     monkeypatch.setattr(load, "READ_AHEAD_BYTES", MEMBER // 2)
     source = Members(9, heap)
     with ThreadPoolExecutor(2) as pool:
-        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        loader = Loader(source, none_cached, (4, 4), Framing())
         assert len(list(loader.load(source.samples, pool, 128, threading.Event()))) == 9
     assert heap.most == MEMBER
 
@@ -78,7 +79,7 @@ def test_large_pixels_are_fewer_ahead(heap, monkeypatch):
     read = source.read
     monkeypatch.setattr(source, "read", lambda sample: begun.append(sample) or read(sample))
     with ThreadPoolExecutor(2) as pool:
-        loader = Loader(source, none_cached, (100, 100), "bilinear")
+        loader = Loader(source, none_cached, (100, 100), Framing())
         for place, _ in enumerate(loader.load(source.samples, pool, 128, threading.Event())):
             assert len(begun) <= place + 3
 
@@ -91,7 +92,7 @@ def test_a_remark_is_logged_once(tmp_path, caplog):
     Image.new("L", (9, 9)).save(file, "PNG")  # black, and of 8 bits
     (tmp_path / "black.png").write_bytes(file.getvalue())
     with open_source(tmp_path) as source, ThreadPoolExecutor(2) as pool:
-        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        loader = Loader(source, none_cached, (4, 4), Framing())
         with caplog.at_level(logging.WARNING):
             loaded = list(loader.load(source.samples, pool, 3, threading.Event()))
     assert sum(bool(sample.remark) for sample in loaded) == 2
@@ -113,6 +114,6 @@ def test_a_remark_is_logged_once(tmp_path, caplog):
 def test_what_is_no_image_is_named_with_what_to_do(tmp_path, data, words):
     (tmp_path / "1.jpg").write_bytes(data)
     with open_source(tmp_path) as source, ThreadPoolExecutor(2) as pool:
-        loader = Loader(source, none_cached, (4, 4), "bilinear")
+        loader = Loader(source, none_cached, (4, 4), Framing())
         (loaded,) = loader.load(source.samples, pool, 3, threading.Event())
     assert words in loaded.reason
