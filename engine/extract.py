@@ -34,7 +34,8 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         type=path,
         metavar="SOURCE",
         nargs="+",
-        help="a folder, .zip, .tar[.gz], a table (.csv, .tsv, .parquet) or shards-{000..099}.tar",
+        help="a folder, .zip, .tar[.gz], a table (.csv, .tsv, .parquet) or shards-{000..099}.tar; "
+        "or the address of one: s3://, gs://, https://, ... (needs onceover[remote])",
     )
     parser.add_argument(
         "--cache",

@@ -22,6 +22,9 @@ before anything is run; what cannot be decided is an error with both readings. T
 A number is that of the images in a folder or of a class. Lines in italics are what is said.
 """
 
+# Written by hand: what no fixture shows.
+_REMOTE = Path(__file__).with_name("remote_sources.md")
+
 _OPTIONS = {
     "labels": "--labels",
     "splits": "--splits",
@@ -38,7 +41,7 @@ def document() -> str:
     for title, layouts in LAYOUTS.items():
         rows = "\n".join(_row(layout) for layout in layouts)
         parts.append(f"## {title}\n\n| what | looks like | is read as |\n|---|---|---|\n{rows}\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, _REMOTE.read_text(encoding="utf-8")])
 
 
 def _row(layout: Layout) -> str:

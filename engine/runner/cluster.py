@@ -83,7 +83,7 @@ def run_on_cluster(
             space.id,
             replace(choice.model, path=choice.model.path.resolve()),
             framing,
-            str(survey.source.location.resolve()),
+            survey.place,
             survey.options,
             portable_source(survey.source),
             this_kind(),
@@ -114,7 +114,7 @@ class _Run:
 
     def bring(self, samples: Sequence[Sample], tasks: Tasks, tally: Tally) -> None:
         """Have samples run, but for those that need not be read again."""
-        outcome = Outcome(self._table, tally)
+        outcome = Outcome(self._table, tally, self._survey.source)
         total = len(self._survey.samples)
         waiting = self._waiting(samples, tasks, outcome)
         alone: list[Task] = []

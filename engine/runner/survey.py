@@ -15,6 +15,7 @@ from cache.share import Share
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
 from engine.sources.open import count_kinds, open_source
 from engine.sources.order import interleave, select
+from engine.sources.remote.address import is_remote, unsigned
 from engine.sources.split_names import SIDES
 
 # Classes named in one line.
@@ -55,6 +56,11 @@ class Survey:
     seconds: float = 0.0
     adds: bool = False
     options: SourceOptions = BY_ITSELF
+
+    @property
+    def place(self) -> str:
+        """Where the source is, for processes of other folders: its absolute path, or address."""
+        return self.location if is_remote(self.location) else self.dataset
 
     @property
     def classes(self) -> Mapping[str, int]:
@@ -159,7 +165,12 @@ def survey(
 
 
 def dataset_name(location: str | Path) -> str:
-    """Return the name that a source's rows go under in a cache: its absolute path."""
+    """Return the name that a source's rows go under in a cache: its absolute path, or address.
+
+    Without the parameters that sign an address, which are nobody else's and differ each time.
+    """
+    if is_remote(location):
+        return unsigned(str(location))
     return str(Path(location).expanduser().resolve())
 
 

@@ -1,11 +1,10 @@
 """What every archive is held to, and how its faults are told."""
 
 import errno
-from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.sources.base import Unreadable
+from engine.sources.base import Location, Unreadable
 from engine.sources.layout import climbs
 
 # An archive that lists more files than this is refused.
@@ -23,7 +22,7 @@ def check_path(path: str) -> None:
         raise Unreadable("its path leads out of the archive")
 
 
-def check_count(path: Path, members: int, most: int) -> None:
+def check_count(path: Location, members: int, most: int) -> None:
     """Raise Failure for an archive of more than `most` files."""
     if members > most:
         raise Failure(f"{printable(str(path))} lists over {most:,} files; split it")
@@ -34,7 +33,7 @@ def expansion_limit(size: int) -> int:
     return max(SMALL_BYTES, MAX_EXPANSION * size)
 
 
-def damage_failure(path: Path, reason: str) -> Failure:
+def damage_failure(path: Location, reason: str) -> Failure:
     """Return the Failure of an archive that is not sound."""
     return Failure(
         f"{printable(str(path))} is no sound archive: {printable(reason)}; "
@@ -42,7 +41,7 @@ def damage_failure(path: Path, reason: str) -> Failure:
     )
 
 
-def access_failure(path: Path, error: OSError) -> Failure:
+def access_failure(path: Location, error: OSError) -> Failure:
     """Return the Failure of an archive that the system does not let read."""
     more = "; let more files be open (ulimit -n)" if error.errno == errno.EMFILE else ""
     return Failure(f"{printable(str(path))} cannot be read: {error.strerror or error}{more}")

@@ -5,8 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Union
 
 from cache.rows import Stat
+
+if TYPE_CHECKING:
+    from engine.sources.remote.address import RemotePath
+
+# Where a source is.
+Location = Union[Path, "RemotePath"]
 
 # The largest file that is taken for an encoded image. Reading stops there: a member of an archive
 # may claim, or unpack to, any size.
@@ -67,7 +74,7 @@ class SourceOptions:
         over the path whose one group is the label.
     splits: `auto`; `folders`: the topmost folders that may be splits are; `none`: none is.
     path_column, label_column, split_column: names of a table's columns.
-    base: the folder that a table's paths count from; None for the table's own.
+    base: the folder, or its address, that a table's paths count from; None for the table's own.
     """
 
     labels: str | None = None
@@ -91,14 +98,16 @@ class Source(ABC):
     """Samples, and how to read their bytes. A context manager.
 
     location: the folder or file that was opened.
+    remote: whether it is on another file system, whose files are known by their listing alone.
     listing: what it holds; its fields are the source's own as well.
     sequential: reads must come from one thread and are fast only in the order of `samples`, which
         is the archive's. Otherwise any threads may read at once, in any order.
     """
 
     sequential = False
+    remote = False
 
-    def __init__(self, location: Path, listing: Listing) -> None:
+    def __init__(self, location: Location, listing: Listing) -> None:
         self.location = location
         self.listing = listing
         self.samples = listing.samples

@@ -22,7 +22,7 @@ class FolderSource(Source):
     """
 
     def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
-        self._stats, self._top = FileStats(), str(path)
+        self._stats, self._path, self._top = FileStats(), path, str(path)
         files = contents((name, partial(self._first, name)) for name in _walk(path))
         super().__init__(path, files.listing(options))
 
@@ -31,7 +31,7 @@ class FolderSource(Source):
 
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""
-        return read_file(self.location / sample.path)
+        return read_file(self._path / sample.path)
 
     def stat(self, sample: Sample) -> Stat | None:
         """Return a file's stat, see Source."""

@@ -4,6 +4,7 @@ By pyarrow, which is an extra (`pip install 'onceover[parquet]'`). One file's im
 group by row group, row by row.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from engine.sources.archive import one_line
 from engine.sources.base import (
     BY_ITSELF,
     Fields,
+    Location,
     Sample,
     Source,
     SourceOptions,
@@ -24,6 +26,7 @@ from engine.sources.base import (
 from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
 from engine.sources.layout import listing
+from engine.sources.opened import open_location
 from engine.sources.parquet_columns import (
     TEXT_ROWS,
     check_text,
@@ -32,8 +35,9 @@ from engine.sources.parquet_columns import (
     table_damage,
     texts,
 )
-from engine.sources.table import TableSource
+from engine.sources.remote.address import RemotePath
 from engine.sources.table_rows import table_rows
+from engine.sources.tables import open_table
 
 # Of what is not the images: the schema and its metadata, in bytes, and their parts.
 MAX_SCHEMA_BYTES = 64 * 2**20
@@ -46,18 +50,18 @@ _NOWHERE = -2 * _NEAR
 _PATH = "path of the image"  # no column of a user's is called so
 
 
-def open_parquet(path: Path, options: SourceOptions = BY_ITSELF) -> Source:
+def open_parquet(path: Location, options: SourceOptions = BY_ITSELF) -> Source:
     """Open a parquet table, whichever of the two it is.
 
     Raises:
         Failure: pyarrow is not there, or the file is damaged, or says less than is needed.
     """
-    file, stat = FileStats().around(path, lambda: _open(path))
+    file, stat = _opened(path)
     schema = file.schema_arrow
     column = image_column(schema, options)
     if column is None:
         rows = Rows(printable(str(path)), *texts(path, file, schema.names, {}))
-        source: Source = TableSource(path, options, rows)
+        source = open_table(path, options, rows)
         file.close()
         return source
     try:
@@ -67,7 +71,15 @@ def open_parquet(path: Path, options: SourceOptions = BY_ITSELF) -> Source:
         raise
 
 
-def _open(path: Path) -> Any:
+def _opened(path: Location) -> tuple[Any, Stat | None]:
+    """Return a table open, and its stat where that can be trusted."""
+    if isinstance(path, RemotePath):
+        opened = open_location(path)
+        return _open(path, io.BufferedReader(opened.raw, opened.ahead)), opened.stat
+    return FileStats().around(path, lambda: _open(path, path))
+
+
+def _open(path: Location, file: Path | io.BufferedReader) -> Any:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -78,7 +90,7 @@ def _open(path: Path) -> Any:
         ) from error
     try:
         return ParquetFile(
-            path,
+            file,
             buffer_size=2**20,
             pre_buffer=False,
             thrift_string_size_limit=MAX_SCHEMA_BYTES,
@@ -98,7 +110,7 @@ class ParquetSource(Source):
     sequential = True
 
     def __init__(
-        self, path: Path, opened: tuple[Any, Stat | None], column: str, options: SourceOptions
+        self, path: Location, opened: tuple[Any, Stat | None], column: str, options: SourceOptions
     ) -> None:
         """opened: the table, and its stat where that can be trusted. column: of the bytes."""
         file, self._stat = opened

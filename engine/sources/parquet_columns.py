@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from engine.sources.archive import check_count, one_line
-from engine.sources.base import SourceOptions
+from engine.sources.base import Location, SourceOptions
 from engine.sources.dialect import MAX_ROWS
 
 # Characters of a path or a label, and rows of them that are in memory at a time: few bytes in a
@@ -17,13 +16,13 @@ MAX_TEXT = 2**17
 TEXT_ROWS = 16
 
 
-def check_text(path: Path, text: str) -> None:
+def check_text(path: Location, text: str) -> None:
     """Raise Failure for a path or a label of more than MAX_TEXT characters."""
     if len(text) > MAX_TEXT:
         raise Failure(f"{printable(str(path))} has a text of over {MAX_TEXT:,} characters")
 
 
-def table_damage(path: Path, error: Exception) -> Failure:
+def table_damage(path: Location, error: Exception) -> Failure:
     """Return the Failure of a table that is not sound."""
     reason = printable(one_line(error))
     return Failure(f"{printable(str(path))} is no sound parquet file: {reason}; get it again")
@@ -72,7 +71,7 @@ def class_names(schema: Any) -> dict[str, Sequence[str]]:
 
 
 def texts(
-    path: Path, file: Any, columns: Sequence[str], classes: Mapping[str, Sequence[str]]
+    path: Location, file: Any, columns: Sequence[str], classes: Mapping[str, Sequence[str]]
 ) -> tuple[Sequence[str], Any]:
     """Return the names of those columns that hold texts and numbers, and what gives their rows."""
     from pyarrow import ArrowException, types

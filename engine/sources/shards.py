@@ -9,8 +9,9 @@ from pathlib import Path
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.rows import Stat
-from engine.sources.base import BY_ITSELF, Listing, Sample, Source, SourceOptions
+from engine.sources.base import BY_ITSELF, Listing, Location, Sample, Source, SourceOptions
 from engine.sources.layout import labels_by_pattern, listing_of
+from engine.sources.remote.address import RemotePath
 from engine.sources.split_names import side_of_file
 
 # A pattern that stands for more files is refused.
@@ -34,7 +35,7 @@ def matches(pattern: str) -> list[Path]:
         Failure: one of those that braces name is not there, none matches, or too many do.
     """
     paths: list[Path] = []
-    for name in _expanded(pattern):
+    for name in expanded(pattern):
         if any(sign in name for sign in "*?["):
             paths += _glob(name)
         elif Path(name).is_file():
@@ -48,7 +49,8 @@ def matches(pattern: str) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def _expanded(pattern: str) -> Iterator[str]:
+def expanded(pattern: str) -> Iterator[str]:
+    """Yield the names that a pattern's braces stand for. Failure if they are too many."""
     pending, count = [pattern], 0
     while pending:
         name = pending.pop()
@@ -93,9 +95,9 @@ class ShardsSource(Source):
 
     def __init__(
         self,
-        location: Path,
-        paths: Sequence[Path],
-        open_shard: Callable[[Path, SourceOptions], Source],
+        location: Location,
+        paths: Sequence[Location],
+        open_shard: Callable[[Location, SourceOptions], Source],
         options: SourceOptions = BY_ITSELF,
     ) -> None:
         self._shards: dict[str, Source] = {}
@@ -105,6 +107,7 @@ class ShardsSource(Source):
             for name, path in zip(_names(paths), paths, strict=True):
                 self._shards[name] = open_shard(path, each)
             super().__init__(location, self._listing(options))
+            self.remote = isinstance(location, RemotePath)
         except BaseException:
             self.close()
             raise
@@ -152,7 +155,7 @@ class ShardsSource(Source):
             shard.close()
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
+def _names(paths: Sequence[Location]) -> list[str]:
     """Return a name without `/` for each file, its own where no other has it."""
     counts = Counter(path.name for path in paths)
     return [

@@ -2,18 +2,25 @@
 
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.rows import Stat
 from engine.images.formats import EXTENSIONS, has_image_name
-from engine.sources.base import BY_ITSELF, Fields, Sample, Source, SourceOptions, Unreadable
-from engine.sources.dialect import Rows, text_rows
+from engine.sources.base import (
+    BY_ITSELF,
+    Fields,
+    Location,
+    Sample,
+    Source,
+    SourceOptions,
+    Unreadable,
+)
+from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
 from engine.sources.layout import listing
-from engine.sources.regular import open_regular, read_file
+from engine.sources.regular import read_file
 from engine.sources.table_rows import TableRow, table_rows
 
 # Rows that the folder of a table's images is told by, and folders that are looked through for it.
@@ -29,18 +36,16 @@ class TableSource(Source):
     """
 
     def __init__(
-        self, path: Path, options: SourceOptions = BY_ITSELF, rows: Rows | None = None
+        self, path: Location, base: Path, rows: Rows, options: SourceOptions = BY_ITSELF
     ) -> None:
-        """rows: what the table says, where it is no text with separators."""
+        """path: of the table. base: where its paths count from. rows: what it says."""
         self._stats = FileStats()
-        rows = rows or text_rows(partial(open_regular, path), printable(str(path)))
         images, lines = table_rows(rows, options)
-        self._files = _Files(path.parent)
+        self._files = _Files(base)
         if options.base is not None:
-            self._files = _Files(Path(options.base).expanduser())
-            if not self._files.base.is_dir():
+            if not base.is_dir():
                 raise Failure(f"there is no folder {printable(options.base)} for the images")
-        elif (folder := _folder_of(path.parent, images)) is not None:
+        elif (folder := _folder_of(base, images)) is not None:
             self._files = _Files(folder)
             lines.append(f"the paths count from the folder {printable(folder.name)}")
         self._faults = {image.path: image.fault for image in images if image.fault}

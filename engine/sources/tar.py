@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from cache.rows import Stat
 from engine.sources.archive import (
@@ -12,7 +11,15 @@ from engine.sources.archive import (
     check_path,
     damage_failure,
 )
-from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions, Unreadable, within_limit
+from engine.sources.base import (
+    BY_ITSELF,
+    Location,
+    Sample,
+    Source,
+    SourceOptions,
+    Unreadable,
+    within_limit,
+)
 from engine.sources.contents import First, contents
 from engine.sources.tar_members import DamagedTar, Member, TarFile
 
@@ -26,7 +33,7 @@ class TarSource(Source):
     short, too long or a decompression bomb.
     """
 
-    def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
+    def __init__(self, path: Location, options: SourceOptions = BY_ITSELF) -> None:
         try:
             self._archive = TarFile(path)
         except OSError as error:
@@ -48,7 +55,7 @@ class TarSource(Source):
             listing = replace(listing, samples=samples)
         super().__init__(path, listing)
 
-    def _files(self, path: Path, members: dict[str, Member]) -> Iterator[tuple[str, First]]:
+    def _files(self, path: Location, members: dict[str, Member]) -> Iterator[tuple[str, First]]:
         """Yield the files of the archive; note in `members` where each is."""
         for count, (name, member, first) in enumerate(self._archive.members(), 1):
             check_count(path, count, MAX_MEMBERS)

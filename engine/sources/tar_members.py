@@ -8,20 +8,18 @@ import bz2
 import gzip
 import io
 import lzma
-import os
 import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import IO, cast
 
 from engine.sources.archive import MAX_EXPANSION, expansion_limit
-from engine.sources.file_stats import FileStats
+from engine.sources.base import Location, Unreadable
+from engine.sources.opened import open_location
 from engine.sources.pax import fault_of
-from engine.sources.regular import open_regular
 
 # Bytes of a header, with the long names, attributes and sparse maps that come with it, and how
 # many attributes may hold for the whole archive: `tarfile` goes through them for each member.
@@ -58,13 +56,14 @@ class TarFile:
     packed: whether reading backwards means to read from the beginning. stat: see Source.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._raw = io.BufferedReader(open_regular(path))
+    def __init__(self, path: Location) -> None:
+        self._opened = open_location(path)
+        self._raw = io.BufferedReader(self._opened.raw, self._opened.ahead)
         unpack = [unpack for magic, unpack in _PACKED if self._raw.peek(6).startswith(magic)]
         self.packed = bool(unpack)
         self._file = cast("IO[bytes]", unpack[0](self._raw) if unpack else self._raw)
-        self.stat = FileStats().of_open(path, self._raw.fileno())
-        limit = expansion_limit(os.fstat(self._raw.fileno()).st_size)
+        self.stat = self._opened.stat
+        limit = expansion_limit(self._opened.size)
         self._stream = _Stream(self._file, limit if self.packed else None)
         self._lock = threading.Lock()
 
@@ -120,10 +119,15 @@ class TarFile:
 
         Raises:
             DamagedTar: they are not all there, or do not unpack.
+            Unreadable: they cannot be had.
         """
-        with _damage(), self._lock:
-            self._file.seek(member.start)
-            data = self._file.read(member.size)
+        with _damage():
+            if self._opened.remote and not self.packed:
+                data = self._opened.part(member.start, member.size)
+            else:
+                with self._lock:
+                    self._file.seek(member.start)
+                    data = self._file.read(member.size)
         if len(data) != member.size:
             raise DamagedTar("cut short")
         return data
@@ -139,7 +143,7 @@ def _damage() -> Iterator[None]:
     """Turn what damage makes `tarfile` and the decompressors raise into DamagedTar."""
     try:
         yield
-    except DamagedTar:
+    except (DamagedTar, Unreadable):
         raise
     except Exception as error:  # TarError, zlib.error, LZMAError, EOFError, RecursionError, ...
         raise DamagedTar(" ".join(str(error).split()) or type(error).__name__) from error

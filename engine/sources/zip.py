@@ -3,11 +3,18 @@
 import stat
 import zipfile
 from functools import partial
-from pathlib import Path
 
 from cache.rows import Stat
 from engine.sources.archive import check_path, one_line
-from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions, Unreadable, within_limit
+from engine.sources.base import (
+    BY_ITSELF,
+    Location,
+    Sample,
+    Source,
+    SourceOptions,
+    Unreadable,
+    within_limit,
+)
 from engine.sources.contents import contents
 from engine.sources.layout import REPLACED
 from engine.sources.zip_directory import ZipDirectory
@@ -28,7 +35,7 @@ class ZipSource(Source):
     among `ignored`. Raises Failure for an archive that is damaged, too long or a bomb.
     """
 
-    def __init__(self, path: Path, options: SourceOptions = BY_ITSELF) -> None:
+    def __init__(self, path: Location, options: SourceOptions = BY_ITSELF) -> None:
         self._directory = ZipDirectory(path)
         try:
             self._members = dict(self._directory.members)
@@ -66,8 +73,10 @@ class ZipSource(Source):
         if member.create_system == _UNIX and kind not in (0, stat.S_IFREG):
             raise Unreadable("a link or a device, not a file")
         try:
-            with self._directory.archive.open(member) as file:
+            with self._directory.open(member) as file:
                 return file.read(most)
+        except Unreadable:
+            raise
         except MemoryError:
             raise Unreadable("too large for the memory there is") from None
         except Exception as error:  # zlib, lzma, struct, BadZipFile, ...: what damage can cause

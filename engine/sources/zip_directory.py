@@ -1,9 +1,8 @@
 """What lists the files of a zip archive: read within limits, its names in their encoding."""
 
 import io
-import os
 import zipfile
-from pathlib import Path
+from typing import IO
 
 from engine.sources.archive import (
     MAX_EXPANSION,
@@ -13,9 +12,9 @@ from engine.sources.archive import (
     expansion_limit,
     one_line,
 )
-from engine.sources.base import MAX_BYTES
-from engine.sources.file_stats import FileStats
-from engine.sources.regular import open_regular
+from engine.sources.base import MAX_BYTES, Location, Unreadable
+from engine.sources.opened import Opened, open_location
+from engine.sources.zip_member import open_member
 from engine.sources.zip_names import decode_names
 
 # The list is in memory as a whole: a record of 46 bytes and a name for each file, of which
@@ -34,28 +33,38 @@ class ZipDirectory:
     stat: the archive's, see Source.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Location) -> None:
         """Raise Failure for an archive that is damaged, too long or a decompression bomb."""
         try:
-            file = _Archive(open_regular(path))
+            self._opened = open_location(path)
         except OSError as error:
             raise access_failure(path, error) from error
+        file = _Archive(self._opened)
         try:
             self.archive = zipfile.ZipFile(file)
             file.lists = False
             infos = self.archive.infolist()
             names, self.guess = decode_names(infos)
+        except Unreadable:
+            file.close()
+            raise
         except Exception as error:  # the directory's damage can show as almost any
             file.close()
             check_count(path, file.records, MAX_ZIP_MEMBERS)
             raise damage_failure(path, one_line(error)) from error
         self._file = file
-        self.stat = FileStats().of_open(path, file.fileno())
+        self.stat = self._opened.stat
         pairs = zip(names, infos, strict=True)
         self.members = [(name, info) for name, info in pairs if not name.endswith("/")]
         if reason := _bomb(file.size, infos):
             self.close()
             raise damage_failure(path, reason)
+
+    def open(self, member: zipfile.ZipInfo) -> IO[bytes] | zipfile.ZipExtFile:
+        """Open a member for reading; any threads may. Raises as `zipfile` does, or Unreadable."""
+        if self._opened.remote:
+            return open_member(self._opened, member)
+        return self.archive.open(member)
 
     def close(self) -> None:
         """Close the archive."""
@@ -66,9 +75,9 @@ class ZipDirectory:
 class _Archive(io.BufferedReader):
     """The file as `zipfile` reads it: all that lists the files at once, if it is not too much."""
 
-    def __init__(self, raw: io.FileIO) -> None:
-        super().__init__(raw)
-        self.size = os.fstat(raw.fileno()).st_size
+    def __init__(self, opened: Opened) -> None:
+        super().__init__(opened.raw, opened.ahead)
+        self.size = opened.size
         self.lists = True
         self.records = 0
 

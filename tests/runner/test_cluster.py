@@ -16,6 +16,7 @@ import psutil
 import pytest
 from conftest import write_pictures
 from content_samples import content
+from remote_samples import web_server
 
 from cache.__main__ import main as cache_main
 from cache.failures import Failure, Interrupted, UsageFailure
@@ -351,3 +352,34 @@ def test_no_more_tasks_run_at_once_than_there_are_cores(
         for thread in threads:
             thread.join()
     assert most == [1] * 4
+
+
+@pytest.mark.slow
+def test_shards_are_opened_by_each_worker(tmp_path, options, capsys, same_as_one_process):
+    pictures = write_pictures(tmp_path / "pictures", 10)
+    for label in ("spots", "stripes"):
+        shutil.make_archive(str(tmp_path / label), "tar", pictures, label)
+    pattern, cache = tmp_path / "s*.tar", tmp_path / "many" / "c"
+    result, _ = extract(capsys, pattern, "--cache", cache, *options, "--cluster", "local:1")
+    assert (result["computed"], result["rejected"]) == (20, [])
+    same_as_one_process(pattern, cache)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar", "table"])
+def test_workers_read_a_source_of_the_web(tmp_path, options, capsys, same_as_one_process, kind):
+    pictures = write_pictures(tmp_path / "web" / "pictures", 8)
+    cache = tmp_path / "many" / "c"
+    (pictures / "spots" / "empty.jpg").write_bytes(b"")
+    names = [path.relative_to(pictures.parent).as_posix() for path in pictures.rglob("*.jpg")]
+    rows = [f"{name},{name.split('/')[1]}" for name in [*names, "pictures/spots/none.jpg"]]
+    (tmp_path / "web" / "table.csv").write_text("\n".join(["path,label", *rows]))
+    for packed in ("zip", "tar"):
+        shutil.make_archive(str(tmp_path / "web" / "pets"), packed, pictures)
+    with web_server(tmp_path / "web") as server:
+        files = {"folder": "pictures/", "table": "table.csv"}
+        source = f"{server.url}/{files.get(kind, f'pets.{kind}')}"
+        result, _ = extract(capsys, source, "--cache", cache, *options, "--cluster", "local:1")
+        assert result["computed"] == 16
+        assert len(result["rejected"]) == (2 if kind == "table" else 1)
+        same_as_one_process(source, cache)

@@ -6,7 +6,8 @@ import pytest
 from source_samples import picture, reasons, tarred, zipped
 
 from cache.failures import Failure, UsageFailure
-from engine.sources import shards, tar_members
+from engine.sources import opened as opening
+from engine.sources import shards
 from engine.sources.base import SourceOptions
 from engine.sources.open import open_source
 from engine.sources.regular import open_regular
@@ -116,6 +117,6 @@ def test_more_shards_than_files_may_be_open_are_one_line(tmp_path, monkeypatch):
             raise OSError(errno.EMFILE, "Too many open files")
         return open_regular(path)
 
-    monkeypatch.setattr(tar_members, "open_regular", open_two)
+    monkeypatch.setattr(opening, "open_regular", open_two)
     with pytest.raises(Failure, match=r"Too many open files; let more files be open \(ulimit -n\)"):
         open_source(tmp_path / "s-*.tar")

@@ -1,0 +1,1 @@
+"""Sources on other file systems: object stores, Hadoop, the web; by fsspec."""
