@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
+from engine.factorization.float_model import FloatModel
 from engine.graphs import walk
+
+# Of a kernel over images: outputs, inputs, height, width.
+_AXES = 4
 
 
 @dataclass(frozen=True)
@@ -40,59 +44,66 @@ class Split:
     bias: np.ndarray
 
 
-def convolutions(graph: onnx.GraphProto) -> dict[str, Convolution]:
+def convolutions(model: FloatModel) -> dict[str, Convolution]:
     """Return the convolutions that can be split, by their outputs, in the graph's order.
 
     Those of single positions are left out: two of them have no fewer multiplications unless the
     rank is below half, where nothing of the answer is left.
     """
-    constants = walk.constants(graph)
+    constants = walk.constants(model.proto.graph)
+    folder = str(model.folder or "")
     found = {}
-    for node in graph.node:
+    for node in model.nodes:
         if node.op_type != "Conv" or walk.attributes(node).get("group", 1) != 1:
             continue
         if any(name and name not in constants for name in node.input[1:]):
             continue
-        kernel = numpy_helper.to_array(constants[node.input[1]])
-        if kernel.ndim != 4 or kernel.shape[2:] == (1, 1) or kernel.dtype != np.float32:
+        weights = constants[node.input[1]]
+        if (
+            len(weights.dims) != _AXES
+            or weights.dims[2:] == [1, 1]
+            or weights.data_type != TensorProto.FLOAT
+        ):
             continue
+        kernel = numpy_helper.to_array(weights, folder)
         has_bias = len(node.input) > 2 and node.input[2]
-        bias = numpy_helper.to_array(constants[node.input[2]]) if has_bias else None
+        bias = numpy_helper.to_array(constants[node.input[2]], folder) if has_bias else None
         found[node.output[0]] = Convolution(
             node.output[0], kernel, np.zeros(len(kernel), np.float32) if bias is None else bias
         )
     return found
 
 
-def split_convolutions(model: onnx.ModelProto, splits: Mapping[str, Split]) -> onnx.ModelProto:
-    """Return a copy of a model in which convolutions are split, by their outputs."""
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
+def split_convolutions(model: onnx.ModelProto, splits: Mapping[str, Split]) -> None:
+    """Split convolutions of a model, by their outputs."""
+    graph = model.graph
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        split = splits.get(node.output[0])
-        nodes += [node] if split is None else _split_nodes(node, split, graph)
+        if node.output[0] in splits:
+            two, constants = split_node(node, splits[node.output[0]])
+            graph.initializer.extend(constants)
+            nodes += two
+        else:
+            nodes.append(node)
     walk.replace_nodes(graph, nodes)
     used = {name for node in graph.node for name in node.input}
-    constants = [constant for constant in graph.initializer if constant.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
-    return result
+    for number in reversed(range(len(graph.initializer))):
+        if graph.initializer[number].name not in used:
+            del graph.initializer[number]
 
 
-def _split_nodes(
-    node: onnx.NodeProto, split: Split, graph: onnx.GraphProto
-) -> list[onnx.NodeProto]:
-    """Return the two nodes of a split, whose constants are added to the graph."""
+def split_node(
+    node: onnx.NodeProto, split: Split
+) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Return the two nodes of a split, and their constants."""
     output = node.output[0]
     # Names that quantisation does not give.
     names = {part: f"{output}/{part}" for part in ("narrow", "wide", "wide_bias")}
     values = (split.narrow, split.wide[:, :, None, None], split.bias)
-    graph.initializer.extend(
+    constants = [
         numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
         for name, array in zip(names.values(), values, strict=True)
-    )
+    ]
     narrow = onnx.NodeProto()
     narrow.CopyFrom(node)
     narrow.input[:] = [node.input[0], names["narrow"]]
@@ -101,4 +112,4 @@ def _split_nodes(
     wide = helper.make_node(
         "Conv", [narrow.output[0], names["wide"], names["wide_bias"]], [output], name=output
     )
-    return [narrow, wide]
+    return [narrow, wide], constants

@@ -1,16 +1,17 @@
 """What splitting each convolution of a network would save and cost, by measurement."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
-from engine.factorization.convolutions import Convolution, convolutions
+from engine.factorization.float_model import FloatModel
+from engine.factorization.front import Front
 from engine.factorization.plan import Option, lost_energy
 from engine.factorization.regression import Moments, energies, reduced_rank
-from engine.factorization.side_by_side import Runner, joined, stages
 from engine.factorization.timing import Shape, seconds
+from engine.factorization.truth import Answers, Truth
 from engine.graphs import walk
 
 # Ranks are multiples of this: kernels compute so many channels at a time.
@@ -28,68 +29,54 @@ _KEPT = 0.97
 # Images that the sensitivity is measured on.
 _SENSED = 4
 
-# Positions of an image whose responses are looked at.
-_POSITIONS = 400
-
 
 @dataclass(frozen=True)
 class Responses:
     """What a convolution answers to images.
 
-    energies: see `engine.factorization.regression`. read: the shape of its input, (C, H, W).
-    sensitivity: what is lost of the features' cosine for what is lost of the energy.
+    energies: see `engine.factorization.regression`. sensitivity: what is lost of the features'
+    cosine for what is lost of the energy.
     """
 
+    answers: Answers
     energies: np.ndarray
-    read: tuple[int, ...]
     sensitivity: float
 
 
-def responses(model: onnx.ModelProto, pixels: np.ndarray) -> dict[str, Responses]:
-    """Return what each convolution that can be split answers to pixels, uint8 (N, H, W, 3).
+def responses(model: FloatModel, pixels: np.ndarray, truth: Truth) -> dict[str, Responses]:
+    """Return what each convolution that can be split answers to images, by `truth`.
 
     Its directions are those of one half of the images; what they keep is asked of the other half.
     The energy of one convolution may matter more to the features than that of another. So the last
     of its directions are left out of its answers to a few images, and what that does to their
     features is measured.
+
+    pixels: uint8 (N, H, W, 3), of the images that truth is of.
     """
-    known = convolutions(model.graph)
-    nodes = {node.output[0]: node for node in model.graph.node}
-    runner = Runner(model)
-    parts = stages(model.graph, list(known))
-    half = max(1, len(pixels) // 2)
-    few = slice(half, half + _SENSED) if len(pixels) > half else slice(0, half)
-    (features,) = runner.run(joined(parts), {"images": pixels[few]}).values()
-    tensors: dict[str, np.ndarray] = {"images": pixels}
-    answers = {}
-    for number, stage in enumerate(parts):
-        rest = parts[number + 1 :]
-        tensors |= runner.run(stage, tensors)
-        name = stage.nodes[0].output[0] if len(stage.nodes) == 1 else ""
-        later = {each for part in rest for each in part.inputs}
-        if name in known:
-            mine, others = (_moments(each) for each in np.split(tensors[name], [half]))
-            kept = energies(mine, others if others.count else mine)
-            rank = min(int(np.searchsorted(kept, _KEPT)) + 1, len(kept))
-            without = {name: _without_last(tensors[name][few], mine, rank)}
-            last = joined(rest)
-            read = {each: without.get(each, tensors[each][few]) for each in last.inputs}
-            (changed,) = (runner.run(last, read) or without).values()
-            sensitivity = _cosine_lost(features, changed) / max(lost_energy(kept[rank - 1]), 1e-9)
-            shape = tensors[nodes[name].input[0]].shape[1:]
-            answers[name] = Responses(kept, shape, sensitivity)
-        for unused in tensors.keys() - later:
-            del tensors[unused]
-    return answers
+    count = len(next(iter(truth.answers.values())).values) if truth.answers else 0
+    half = max(1, count // 2)
+    few = slice(half, half + _SENSED) if count > half else slice(0, half)
+    # Few enough to be kept anywhere.
+    front = Front(model, pixels[few], limit=sys.maxsize)
+    features = truth.features[few]
+    found = {}
+    for name, answers in truth.answers.items():
+        mine, others = (_moments(each) for each in np.split(answers.values, [half]))
+        kept = energies(mine, others if others.count else mine)
+        rank = min(int(np.searchsorted(kept, _KEPT)) + 1, len(kept))
+        place = next(n for n, node in enumerate(front.nodes) if name in node.output)
+        front.look(place + 1, name, lambda *_: None)
+        without = {name: _without_last(front.tensors[name], mine, rank)}
+        lost = _cosine_lost(features, front.finish(without))
+        found[name] = Responses(answers, kept, lost / max(lost_energy(kept[rank - 1]), 1e-9))
+    return found
 
 
 def _moments(values: np.ndarray) -> Moments:
-    """Return the moments of responses, float32 (N, C, H, W)."""
+    """Return the moments of responses, float32 (N, C, positions)."""
     moments = Moments.none(values.shape[1])
     for one in values:
-        rows = one.reshape(len(one), -1)
-        rows = rows[:, :: max(1, rows.shape[1] // _POSITIONS)].T
-        moments.add(rows, rows)
+        moments.add(one.T, one.T)
     return moments
 
 
@@ -109,18 +96,18 @@ def _cosine_lost(true: np.ndarray, got: np.ndarray) -> float:
     return max(float(1 - (dots / np.maximum(lengths, 1e-30)).mean()), 1e-9)
 
 
-def options(model: onnx.ModelProto, answers: Mapping[str, Responses]) -> dict[str, list[Option]]:
+def options(model: FloatModel, found: Mapping[str, Responses]) -> dict[str, list[Option]]:
     """Return the ways to compute each convolution that save time here; the unsplit one first."""
-    known = convolutions(model.graph)
-    nodes = {node.output[0]: node for node in model.graph.node}
-    opset = walk.operator_set(model)
+    nodes = {node.output[0]: node for node in model.nodes}
+    opset = walk.operator_set(model.proto)
     return {
-        name: _options(known[name], answer, Shape(nodes[name], answer.read), opset)
-        for name, answer in answers.items()
+        name: _options(each, Shape(nodes[name], each.answers.read), opset)
+        for name, each in found.items()
     }
 
 
-def _options(convolution: Convolution, answer: Responses, shape: Shape, opset: int) -> list[Option]:
+def _options(answer: Responses, shape: Shape, opset: int) -> list[Option]:
+    convolution = answer.answers.convolution
     unsplit = seconds(shape, convolution.kernel.shape, None, opset)
     ranks = np.arange(_STEP, convolution.outputs, _STEP)
     if not len(ranks):

@@ -42,10 +42,14 @@ def available_cores() -> int:
     return cores if quota >= cores else max(1, math.ceil(quota))
 
 
-def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.InferenceSession":
+def session(
+    model: Path | bytes, folder: Path | None = None, *, packed: bool = True
+) -> "onnxruntime.InferenceSession":
     """Load a model for runs of one thread each; several threads may run it at once.
 
-    folder: of the data file that the bytes of a model name.
+    folder: of the data file that the bytes of a model name. packed: whether weights are copied into
+        an order that is faster to read: VGG16's dense layers are as large a second time so. For
+        the sake of a few images they need not be.
     """
     import onnxruntime  # a run that finds everything cached does without
 
@@ -53,6 +57,8 @@ def session(model: Path | bytes, folder: Path | None = None) -> "onnxruntime.Inf
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised as well
+    if not packed:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if folder is not None:
         options.add_session_config_entry(_FOLDER, str(folder))
     with memory_errors():
@@ -87,8 +93,9 @@ def run_over(
     runner: "onnxruntime.InferenceSession",
     pixels: np.ndarray,
     outputs: Sequence[str],
+    batch_size: int = BATCH_SIZE,
 ) -> list[list[np.ndarray]]:
     """Return a session's outputs for each batch of pixels, uint8 (N, H, W, 3), on all cores."""
-    batches = [pixels[start : start + BATCH_SIZE] for start in range(0, len(pixels), BATCH_SIZE)]
+    batches = [pixels[start : start + batch_size] for start in range(0, len(pixels), batch_size)]
     with ThreadPoolExecutor(available_cores()) as pool:
         return list(pool.map(lambda batch: run(runner, outputs, batch), batches))

@@ -10,6 +10,9 @@ from engine.precision.handover import CalibrationPixels, ComparedFeatures
 from engine.precision.parity import Parity, measure_parity
 from engine.precision.verdict import is_clear
 
+# Images in a run: two networks are in memory, and more are hardly faster.
+_BATCH_SIZE = 1
+
 # Images held out after which the comparison may end, before all.
 STAGES = (16, 32, 64)
 
@@ -56,7 +59,7 @@ class _Timed:
         if not self._images:
             run_over(self._session, pixels[:1], ["features"])  # the first run allocates
         started = time.perf_counter()
-        batches = run_over(self._session, pixels[self._images :], ["features"])
+        batches = run_over(self._session, pixels[self._images :], ["features"], _BATCH_SIZE)
         self._seconds += time.perf_counter() - started
         self._images = len(pixels)
         self._parts += [features for (features,) in batches]

@@ -6,23 +6,24 @@ plan; what it truly loses together says where the next one is to be.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
-from engine.factorization.factorize import factorize
+from engine.factorization.convolutions import Split
+from engine.factorization.factorize import factorize, features_of
+from engine.factorization.float_model import FloatModel
 from engine.factorization.plan import choose_ranks
 from engine.factorization.survey import options, responses
-from engine.graphs.session import run_over, session
+from engine.factorization.truth import true_answers
 from engine.precision.parity import cosine_similarities
 from engine.precision.verdict import MIN_COSINE_MEAN, MIN_COSINE_P1
 
 _log = logging.getLogger(__name__)
 
-# Images whose responses are looked at, images that splits are fitted to, and others that they are
-# judged by, all of the calibration's.
-_SURVEYED, _FITTED, _JUDGED = 16, 40, 16
+# Images that splits are fitted to, and others that they are judged by, all of the calibration's.
+_FITTED, _JUDGED = 40, 16
 
 # What the convolutions split one by one may lose at first, added up, and by which factor at most
 # another plan may differ.
@@ -38,20 +39,21 @@ _PLANS, _AIM, _ENOUGH = 3, 0.8, 0.6
 
 @dataclass(frozen=True)
 class FastForm:
-    """A float model with fewer multiplications. ranks: to which its convolutions are split."""
+    """What the convolutions of a float model become, by their outputs, and the ranks of that."""
 
-    model: onnx.ModelProto
+    splits: Mapping[str, Split]
     ranks: dict[str, int]
 
 
-def fast_form(model: onnx.ModelProto, pixels: np.ndarray) -> FastForm | None:
+def fast_form(model: FloatModel, pixels: np.ndarray) -> FastForm | None:
     """Return the fastest form of an exported fp32 model whose features hold; None if there is none.
 
     pixels: uint8 (N, H, W, 3) RGB, to calibrate on.
     """
     fitted, judged = _parts(pixels)
-    ways = options(model, responses(model, pixels[:_SURVEYED]))
-    true = _features(model, judged)
+    truth = true_answers(model, np.concatenate([fitted, judged]), len(fitted))
+    true = truth.features[len(fitted) :]
+    ways = options(model, responses(model, fitted, truth))
     lost, best, most = _FIRST_LOSS, None, 0.0
     for number in range(_PLANS):
         if best is not None and number > 1:
@@ -59,11 +61,11 @@ def fast_form(model: onnx.ModelProto, pixels: np.ndarray) -> FastForm | None:
         ranks = choose_ranks(ways, lost)
         if not ranks:
             break
-        form = factorize(model, ranks, fitted)
-        share = _share_lost(true, _features(form, judged))
+        splits = factorize(model, ranks, fitted, truth)
+        share = _share_lost(true, features_of(model, splits, judged))
         _log.info("%d convolutions split, %.0f%% of what may be lost", len(ranks), 100 * share)
         if share <= 1 and lost > most:
-            best, most = FastForm(form, ranks), lost
+            best, most = FastForm(splits, ranks), lost
             if share >= _ENOUGH:
                 break
         factor = (_AIM / max(share, 1e-6)) ** _STEEPNESS
@@ -75,11 +77,6 @@ def _parts(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the images to fit to and to judge by; of few images the larger part to fit to."""
     fitted = min(_FITTED, len(pixels) * 5 // 8)
     return pixels[:fitted], pixels[fitted : fitted + _JUDGED]
-
-
-def _features(model: onnx.ModelProto, pixels: np.ndarray) -> np.ndarray:
-    batches = run_over(session(model.SerializeToString()), pixels, ["features"])
-    return np.concatenate([features for (features,) in batches])
 
 
 def _share_lost(true: np.ndarray, features: np.ndarray) -> float:

@@ -12,7 +12,9 @@ from cache.failures import Failure
 from engine.backbones.model import METADATA_KEY
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
-from engine.graphs.files import load_onnx, metadata_of, write_onnx
+from engine.factorization.convolutions import split_convolutions
+from engine.factorization.float_model import FloatModel
+from engine.graphs.files import load_onnx, metadata_of, without_weights, write_onnx
 from engine.graphs.model_file import data_file, digests
 from engine.precision.comparison import compare
 from engine.precision.fast import fast_form
@@ -41,11 +43,12 @@ def quantize_file(
     levels: int | None = weight_levels()
     ranks = None
     if precision == "fast":
-        levels, ranks = _write_fast(model, record, pixels, out)
+        del model
+        levels, ranks = _write_fast(path, record, pixels, out)
     else:
         record |= {"precision": "int8", "quantization": {"levels": levels}}
         _write_int8(model, record, pixels, out, path)
-    del model
+        del model
     onnx.checker.check_model(out)
     seconds = time.perf_counter() - started
     parity, features = compare(path, out, pixels)
@@ -72,13 +75,16 @@ def _write_int8(
 
 
 def _write_fast(
-    model: onnx.ModelProto, record: Mapping[str, Any], pixels: CalibrationPixels, out: Path
+    path: Path, record: Mapping[str, Any], pixels: CalibrationPixels, out: Path
 ) -> tuple[int | None, dict[str, int]]:
     """Write a form with fewer multiplications, int8 where that pays; return its levels and ranks.
 
-    Whether it pays is asked as `auto` asks it, of the float form and its int8.
+    path: of the fp32 model. Whether int8 pays is asked as `auto` asks it, of the float form and its
+    int8.
     """
-    form = fast_form(model, pixels.calibration)
+    # Weights are mapped out of their file as long as they are only read.
+    bare = without_weights(load_onnx(path), path)
+    form = fast_form(FloatModel(bare, path.resolve().parent), pixels.calibration)
     if form is None:
         raise Failure(
             f"nothing of {record['backbone']} can be split at a gain in speed that its features "
@@ -89,12 +95,12 @@ def _write_fast(
     floats = out.parent / "floats" / out.name
     floats.parent.mkdir()
     in_float = {**record, "quantization": {"levels": None}}
-    copy = onnx.ModelProto()
-    copy.CopyFrom(form.model)
-    _write(copy, {**metadata_of(model), METADATA_KEY: json.dumps(in_float)}, floats)
+    model = load_onnx(path)
+    split_convolutions(model, form.splits)
+    _write(model, {**metadata_of(model), METADATA_KEY: json.dumps(in_float)}, floats)
     levels = weight_levels()
     record |= {"quantization": {"levels": levels}}
-    _write_int8(form.model, record, pixels, out)
+    _write_int8(load_onnx(floats), record, pixels, out, floats)
     parity, _ = compare(floats, out, pixels)
     if not objections_to(parity):
         return levels, form.ranks

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from engine.graphs import walk
 from engine.graphs.files import without_weights
-from engine.graphs.session import BATCH_SIZE, run_over, session
+from engine.graphs.session import run_over, session
 from engine.quantization.network import Activations, FloatNetwork, Quantizer, quantized_name
 from engine.quantization.plan import ACTIVATIONS, Plan, activation_bounds, data_inputs
 
@@ -35,20 +35,17 @@ def calibrate(
     """Return what each site of a plan holds when a float model runs over `pixels`.
 
     network: takes `images`. pixels: uint8 (N, H, W, 3) RGB. The tensors are reduced where they are
-    made, so that no more than a batch of them is ever in memory.
+    made, so that no more than those of an image on each core are ever in memory.
 
     file: one that the model was read from, whose larger constants need not be copied then.
     """
     sites, axes = network.plan.sites, _averaged_axes(network.model, network.plan)
     values = _watched(network.model, _reductions(sites, axes, network.model), pixels, file)
-    sizes = [min(BATCH_SIZE, len(pixels) - start) for start in range(0, len(pixels), BATCH_SIZE)]
     return {
         site: Activations(
             float(values[f"{site}/ReduceMin"].min()),
             float(values[f"{site}/ReduceMax"].max()),
-            np.average(values[f"{site}/ReduceMean"].astype(np.float64), axis=0, weights=sizes)
-            if site in axes
-            else None,
+            values[f"{site}/ReduceMean"].astype(np.float64).mean(axis=0) if site in axes else None,
         )
         for site in sites
     }
@@ -89,7 +86,7 @@ def _reductions(
 def _watched(
     model: onnx.ModelProto, reductions: onnx.GraphProto, pixels: np.ndarray, file: Path | None
 ) -> dict[str, np.ndarray]:
-    """Return what reductions of a model's tensors give over pixels, a row for each batch."""
+    """Return what reductions of a model's tensors give over pixels, a row for each image."""
     watched = onnx.ModelProto()
     if file is None:
         watched.CopyFrom(model)
@@ -99,8 +96,8 @@ def _watched(
     watched.graph.node.extend(reductions.node)
     watched.graph.initializer.extend(reductions.initializer)
     outputs = _give(watched, reductions.node, TensorProto.FLOAT)
-    runner = session(watched.SerializeToString(), file and file.parent)
-    batches = run_over(runner, pixels, outputs)
+    runner = session(watched.SerializeToString(), file and file.parent, packed=False)
+    batches = run_over(runner, pixels, outputs, 1)
     return {name: np.array([batch[n] for batch in batches]) for n, name in enumerate(outputs)}
 
 
@@ -162,7 +159,8 @@ def seen_in_int8(
     nodes = [node for site in sites for node in _extremes(site, quantized_name(site))]
     roomy.graph.node.extend(nodes)
     outputs = _give(roomy, nodes, TensorProto.UINT8)
-    batches = np.array(run_over(session(roomy.SerializeToString()), pixels, outputs), np.int64)
+    runner = session(roomy.SerializeToString())
+    batches = np.array(run_over(runner, pixels, outputs, 1), np.int64)
     least, largest = batches[:, 0::2].min(axis=0), batches[:, 1::2].max(axis=0)
     result = dict(activations)
     for site, *integers in zip(sites, least, largest, strict=True):

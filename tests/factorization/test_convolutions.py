@@ -7,6 +7,7 @@ from int8_samples import kernel, model, node, pictures, run
 
 from engine.backbones.preprocessing import NETWORK_INPUT
 from engine.factorization.convolutions import Split, convolutions, split_convolutions
+from engine.factorization.float_model import FloatModel
 
 NODES = [
     node("Conv", f"{NETWORK_INPUT} k0 b0", "a", strides=[2, 2], pads=[1, 1, 1, 1]),
@@ -30,7 +31,7 @@ CONSTANTS = {
 
 
 def test_plain_ones_of_several_positions_with_constant_weights_can_be_split():
-    found = convolutions(model(NODES, CONSTANTS, "features").graph)
+    found = convolutions(FloatModel(model(NODES, CONSTANTS, "features")))
     assert list(found) == ["a", "c"]
     assert found["a"].bias.tolist() == CONSTANTS["b0"].tolist()
     assert found["c"].bias.tolist() == [0.0] * 8
@@ -40,12 +41,12 @@ def test_plain_ones_of_several_positions_with_constant_weights_can_be_split():
 @pytest.mark.parametrize("name", ["a", "c"])
 def test_a_split_of_all_ranks_is_the_convolution(name):
     proto = model(NODES, CONSTANTS, "features")
-    before = proto.SerializeToString(deterministic=True)
-    whole = convolutions(proto.graph)[name]
+    whole = convolutions(FloatModel(proto))[name]
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 8)))[0]
     narrow = np.tensordot(turn.T, whole.kernel, axes=1)
-    split = split_convolutions(proto, {name: Split(narrow, turn, whole.bias)})
-    assert proto.SerializeToString(deterministic=True) == before
+    split = onnx.ModelProto()
+    split.CopyFrom(proto)
+    split_convolutions(split, {name: Split(narrow, turn, whole.bias)})
     onnx.checker.check_model(split, full_check=True)
     assert sum(entry.op_type == "Conv" for entry in split.graph.node) == 6
     used = {each for entry in split.graph.node for each in entry.input}

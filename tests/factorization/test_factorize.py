@@ -6,10 +6,13 @@ import pytest
 from int8_samples import kernel, model, node, pictures, run
 
 import engine.factorization.factorize
-import engine.factorization.side_by_side
+import engine.factorization.front
 from engine.backbones.preprocessing import NETWORK_INPUT
-from engine.factorization.factorize import factorize
+from engine.factorization.convolutions import split_convolutions
+from engine.factorization.factorize import factorize, features_of
+from engine.factorization.float_model import FloatModel
 from engine.factorization.regression import Moments
+from engine.factorization.truth import true_answers
 
 CONV = {"pads": [1, 1, 1, 1]}
 CHAIN = [
@@ -57,6 +60,19 @@ def network(nodes):
     return model(ended, {k: v for k, v in CONSTANTS.items() if k in used}, "features")
 
 
+def splits_of(proto, ranks, pixels):
+    network = FloatModel(proto)
+    return factorize(network, ranks, pixels, true_answers(network, pixels, len(pixels)))
+
+
+def split_form(proto, ranks, pixels):
+    """Return a network whose convolutions are split."""
+    split = onnx.ModelProto()
+    split.CopyFrom(proto)
+    split_convolutions(split, splits_of(proto, ranks, pixels))
+    return split
+
+
 @pytest.mark.parametrize(
     ("nodes", "ranks"),
     [
@@ -69,7 +85,7 @@ def network(nodes):
 def test_it_comes_close_on_other_images(nodes, ranks):
     proto = network(nodes)
     before = proto.SerializeToString(deterministic=True)
-    split = factorize(proto, ranks, pictures(12))
+    split = split_form(proto, ranks, pictures(12))
     assert proto.SerializeToString(deterministic=True) == before
     onnx.checker.check_model(split, full_check=True)
     kernels = {c.name: c.dims[0] for c in split.graph.initializer if c.name.endswith("/narrow")}
@@ -82,7 +98,7 @@ def test_it_comes_close_on_other_images(nodes, ranks):
 
 def test_no_ranks_change_nothing():
     proto = network(CHAIN)
-    split = factorize(proto, {}, pictures(4))
+    split = split_form(proto, {}, pictures(4))
     np.testing.assert_array_equal(run(split, pictures(3)), run(proto, pictures(3)))
 
 
@@ -93,7 +109,7 @@ def test_layers_after_a_poor_one_take_back_what_they_can(monkeypatch):
     expected = run(proto, others)
 
     def off():
-        return np.linalg.norm(run(factorize(proto, ranks, pictures(24)), others) - expected)
+        return np.linalg.norm(run(split_form(proto, ranks, pictures(24)), others) - expected)
 
     knowing = off()
     add = Moments.add
@@ -103,17 +119,32 @@ def test_layers_after_a_poor_one_take_back_what_they_can(monkeypatch):
 
 def test_the_same_ranks_and_pixels_give_the_same_bytes(monkeypatch):
     def bytes_of():
-        return factorize(network(BRANCHES), {"c": 4, "f": 5}, pictures(9)).SerializeToString(
-            deterministic=True
-        )
+        split = split_form(network(BRANCHES), {"c": 4, "f": 5}, pictures(9))
+        return split.SerializeToString(deterministic=True)
 
     first = bytes_of()
-    monkeypatch.setattr(engine.factorization.side_by_side, "available_cores", lambda: 7)
+    monkeypatch.setattr(engine.factorization.front, "available_cores", lambda: 7)
     assert bytes_of() == first
 
 
-def test_positions_are_spread_over_the_whole_image(monkeypatch):
-    monkeypatch.setattr(engine.factorization.factorize, "_POSITIONS", 10)
-    places = engine.factorization.factorize._places(196)
-    assert (places[0], places[-1], len(places)) == (0, 195, 10)
-    assert engine.factorization.factorize._places(7).tolist() == list(range(7))
+@pytest.mark.parametrize("limit", [0, 10_000])
+def test_little_memory_changes_nothing(monkeypatch, limit):
+    """Images start again from where they were kept last, and come to the same."""
+    proto, ranks, pixels = network(BRANCHES), {"c": 6, "d": 6, "f": 6}, pictures(9)
+    first = splits_of(proto, ranks, pixels)
+    front = engine.factorization.front.Front
+    monkeypatch.setattr(
+        engine.factorization.factorize, "Front", lambda *given: front(*given, limit=limit)
+    )
+    for name, split in splits_of(proto, ranks, pixels).items():
+        np.testing.assert_allclose(split.narrow, first[name].narrow, rtol=1e-3, atol=1e-4)
+
+
+def test_the_features_are_those_of_the_split_network():
+    proto, pixels = network(BRANCHES), pictures(6)
+    splits = splits_of(proto, {"c": 6, "f": 6}, pixels)
+    split = onnx.ModelProto()
+    split.CopyFrom(proto)
+    split_convolutions(split, splits)
+    got = features_of(FloatModel(proto), splits, pixels)
+    np.testing.assert_allclose(got, run(split, pixels), rtol=1e-4, atol=1e-5)

@@ -6,9 +6,10 @@ from int8_samples import kernel, model, node, pictures
 
 import engine.factorization.survey
 from engine.backbones.preprocessing import NETWORK_INPUT
-from engine.factorization.convolutions import convolutions
+from engine.factorization.float_model import FloatModel
 from engine.factorization.survey import options, responses
 from engine.factorization.timing import Shape, seconds
+from engine.factorization.truth import true_answers
 
 CONV = {"pads": [1, 1, 1, 1]}
 NODES = [
@@ -26,16 +27,21 @@ def proto():
     return model(NODES, CONSTANTS, "features")
 
 
+def responses_of(proto, pixels):
+    network = FloatModel(proto)
+    return responses(network, pixels, true_answers(network, pixels, len(pixels)))
+
+
 def test_responses_are_those_of_each_convolution(proto):
-    found = responses(proto, pictures(5))
+    found = responses_of(proto, pictures(5))
     assert list(found) == ["a", "c", "d"]
-    assert [tuple(answer.read) for answer in found.values()] == [
+    assert [tuple(answer.answers.read) for answer in found.values()] == [
         (3, 16, 16),
         (64, 8, 8),
         (48, 8, 8),
     ]
-    for name, answer in found.items():
-        assert len(answer.energies) == len(convolutions(proto.graph)[name].kernel)
+    for answer in found.values():
+        assert len(answer.energies) == answer.answers.convolution.outputs
         assert answer.energies[-1] == pytest.approx(1)
         assert (np.diff(answer.energies) >= -1e-12).all()
     assert found["a"].energies[26] == pytest.approx(1, abs=1e-3)  # 27 products of three colours
@@ -48,8 +54,8 @@ def test_options_are_the_ranks_that_were_measured_to_save_time(proto, monkeypatc
         return 1.0 if rank is None else 0.1 + 1.6 * rank / outputs[0]
 
     monkeypatch.setattr(engine.factorization.survey, "seconds", measured)
-    answers = responses(proto, pictures(5))
-    found = options(proto, answers)
+    answers = responses_of(proto, pictures(5))
+    found = options(FloatModel(proto), answers)
     assert [option.rank for option in found["a"]] == [None, 16, 32]
     assert [option.rank for option in found["c"]] == [None, 16]
     assert [option.rank for option in found["d"]] == [None]
@@ -79,11 +85,11 @@ def test_what_hardly_matters_to_the_features_may_lose_more():
         "k1": kernel(8, 3, 3, 3, seed=1),
         "little": np.float32(0.01),
     }
-    found = responses(model(nodes, constants, "features"), pictures(6))
+    found = responses_of(model(nodes, constants, "features"), pictures(6))
     assert found["faint"].sensitivity < 0.1 * found["loud"].sensitivity
 
 
 def test_a_convolution_at_the_end_is_compared_by_itself():
     nodes = [node("Conv", f"{NETWORK_INPUT} k0", "a", strides=[4, 4])]
-    found = responses(model(nodes, {"k0": kernel(8, 3, 3, 3)}, "a"), pictures(6))
+    found = responses_of(model(nodes, {"k0": kernel(8, 3, 3, 3)}, "a"), pictures(6))
     assert 0 < found["a"].sensitivity < 1

@@ -20,6 +20,7 @@ from cache.store import FeatureCache, space_id
 from engine import export, extract, fit_head, predict
 from engine.factorization.convolutions import convolutions
 from engine.factorization.factorize import factorize
+from engine.factorization.truth import true_answers
 from engine.precision.cached_model import MODEL_NAME
 from engine.precision.fast import FastForm
 from engine.precision.handover import features_file, read_features
@@ -310,8 +311,9 @@ def fast(monkeypatch):
 
     def form(model, pixels):
         calls.append(len(pixels))
-        ranks = dict.fromkeys(list(convolutions(model.graph))[1:], 8)
-        return FastForm(factorize(model, ranks, pixels), ranks)
+        ranks = dict.fromkeys(list(convolutions(model))[1:], 8)
+        truth = true_answers(model, pixels, len(pixels))
+        return FastForm(factorize(model, ranks, pixels, truth), ranks)
 
     def quantize(path, pixels, out, precision):
         return quantize_file(path, pixels, out, precision)

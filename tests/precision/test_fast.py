@@ -6,6 +6,8 @@ from int8_samples import kernel, model, node, pictures, run
 
 import engine.precision.fast
 from engine.backbones.preprocessing import NETWORK_INPUT
+from engine.factorization.factorize import features_of
+from engine.factorization.float_model import FloatModel
 from engine.factorization.plan import Option
 from engine.precision.fast import fast_form
 
@@ -62,7 +64,7 @@ def shares(monkeypatch, *lost):
 )
 def test_the_second_plan_goes_where_the_first_one_points(monkeypatch, losses, lost, rank):
     shares(monkeypatch, *lost)
-    found = fast_form(network(), pictures(40))
+    found = fast_form(FloatModel(network()), pictures(40))
     assert (found and found.ranks) == (rank and {"c": rank})
     assert len(losses) == len(lost)
     if len(losses) > 1:
@@ -71,17 +73,17 @@ def test_the_second_plan_goes_where_the_first_one_points(monkeypatch, losses, lo
 
 @pytest.mark.usefixtures("losses")
 def test_a_form_that_is_taken_holds_on_other_images():
-    found = fast_form(network(), pictures(40))
+    found = fast_form(FloatModel(network()), pictures(40))
     assert found is not None
     others = pictures(10, seed=9)
-    expected, got = run(network(), others), run(found.model, others)
+    expected, got = run(network(), others), features_of(FloatModel(network()), found.splits, others)
     cosines = (expected * got).sum(1) / np.linalg.norm(expected, axis=1)
     assert (cosines / np.linalg.norm(got, axis=1)).mean() > 0.99
 
 
 def test_nothing_that_saves_time_is_no_form(monkeypatch):
     monkeypatch.setattr(engine.precision.fast, "options", lambda *_: {"c": [Option(None, 1, 0)]})
-    assert fast_form(network(), pictures(40)) is None
+    assert fast_form(FloatModel(network()), pictures(40)) is None
 
 
 def test_what_is_lost_is_of_what_may_be():
