@@ -44,7 +44,20 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
         "--cache", type=path, metavar="DIR", help="with --head: look for the backbone here too"
     )
     parser.add_argument(
-        "--force", action="store_true", help="replace FILE.onnx though no export wrote it"
+        "--page",
+        type=path,
+        metavar="FILE.html",
+        help="with --head: also a page that classifies pictures in the browser; a model of up to "
+        "40 MB is in it, a larger one stays beside it",
+    )
+    parser.add_argument(
+        "--runtime",
+        type=path,
+        metavar="DIR",
+        help="with --page: of npm's onnxruntime-web (default: the nearest node_modules)",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace files though no export wrote them"
     )
     return parser
 
@@ -63,8 +76,13 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     if (precision == "fp32") != (arguments.calibrate is None):
         raise UsageFailure("--precision int8 (or fast, or auto) and --calibrate SOURCE go together")
     _check_output(arguments)
-    if arguments.cache is not None:
-        raise UsageFailure("--cache says where to look for a head's backbone; give --head too")
+    for option, what in (
+        (arguments.cache, "--cache says where to look for a head's backbone"),
+        (arguments.page, "--page classifies by a head"),
+        (arguments.runtime, "--runtime is of --page, which classifies by a head"),
+    ):
+        if option is not None:
+            raise UsageFailure(f"{what}; give --head too")
     _export_backbone(arguments, console)
 
 
@@ -123,10 +141,13 @@ def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
     from engine.classifiers.export import export_head
     from engine.classifiers.find_backbone import named_backbone
     from engine.classifiers.other_precision import HeadPlace
+    from engine.classifiers.page import page_writer
 
+    write_page = page_writer(arguments.page, arguments.runtime, force=arguments.force)
     started = time.perf_counter()
     place = HeadPlace(Path(arguments.head), arguments.cache, named_backbone(arguments))
     exported = export_head(place, Path(arguments.out), arguments.precision, arguments.calibrate)
+    page = write_page(exported.record, Path(arguments.out))
     seconds = time.perf_counter() - started
     change = exported.change
     record = exported.record
@@ -135,7 +156,7 @@ def _export_classifier(arguments: argparse.Namespace, console: Console) -> None:
         f"{record['precision']}, preprocessing {record['preprocessing']}, "
         f"{record['bytes'] / 1e6:.1f} MB, {seconds:.1f} s"
     )
-    lines = [line] if change is None else [line, change.summary()]
+    lines = [line, *([] if change is None else [change.summary()]), *([page] if page else [])]
     console.result({**record, "out": arguments.out, "seconds": round(seconds, 3)}, "\n".join(lines))
 
 

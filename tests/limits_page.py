@@ -76,6 +76,7 @@ MEANINGS = {
     "engine.sources.shards.MAX_SHARDS": "shards of a WebDataset",
     "engine.sources.webdataset.MAX_LABEL_BYTES": "bytes of a label's file in a WebDataset",
     "engine.heads.head._MAX_BYTES": "bytes of a head's file",
+    "engine.pages.classifier._MAX_RUNTIME_BYTES": "bytes of a part of ONNX Runtime Web",
     "cache.record._MAX_BYTES": "bytes of a cache's record",
     "cache.summaries.MAX_BYTES": "bytes of the metrics of a head that `cache info` reads",
     "cache.space.MAX_DIMENSION": "numbers of a feature",
