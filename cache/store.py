@@ -99,12 +99,17 @@ class FeatureCache:
         return [Space.open(record.parent) for record in records]
 
     def space(self, prefix: str | None = None) -> Space:
-        """Return the only space, or the only one whose id begins with `prefix`.
+        """Return the only space with a dataset, or the only one whose id begins with `prefix`.
+
+        Without a prefix, spaces that have features and no dataset count only where no other has
+        one: a choice of a precision may have left some of the precision that was not taken.
 
         Raises:
             UsageFailure: there are several or none; the message lists them.
         """
         spaces = self.spaces()
+        if prefix is None:
+            spaces = [space for space in spaces if space.datasets()] or spaces
         matching = [space for space in spaces if space.id.startswith(prefix or "")]
         if len(matching) == 1:
             return matching[0]

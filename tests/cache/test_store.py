@@ -385,3 +385,18 @@ def test_a_row_that_is_read_twice_does_not_stand_for_another(tmp_path):
 def test_nothing_is_read_where_nothing_is_asked_for(tmp_path):
     none = np.empty((0, 32), np.uint8)
     assert filled(tmp_path).index().read(none).shape == (0, 8)
+
+
+def test_the_only_space_with_a_dataset_is_taken(tmp_path):
+    space = filled(tmp_path / "c", parts=1)
+    cache = FeatureCache.open(tmp_path / "c")
+    digests, features = vectors(4)
+    bare = cache.add_space({**DESCRIPTION, "precision": "int8"}, 8)
+    bare.append(digests, features)
+    assert cache.space() == space
+    assert cache.space(bare.id) == bare
+    further = filled(tmp_path / "c", parts=1, description={**DESCRIPTION, "layer": "other"})
+    with pytest.raises(UsageFailure, match="holds 2 feature spaces") as refused:
+        cache.space()
+    assert further.id in str(refused.value)
+    assert bare.id not in str(refused.value)
