@@ -26,7 +26,7 @@ def add_features_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--space",
         metavar="ID",
-        help="which features, by the beginning of an id (default: the only)",
+        help="which features, by the beginning of an id (default: the only ones with a dataset)",
     )
     parser.add_argument(
         "--dataset",

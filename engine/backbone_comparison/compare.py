@@ -20,7 +20,6 @@ from engine.backbones.model import ModelFile
 from engine.graphs.model_file import data_file
 from engine.graphs.session import available_cores
 from engine.heads.cross_validation import cross_validate
-from engine.heads.features import Features
 from engine.heads.figures import wilson_interval
 from engine.heads.open_features import open_features
 from engine.heads.solvers import SolverOptions
@@ -125,7 +124,7 @@ def _measure(
     extractor = contestant.extractor
     choice = extractor.choose(survey, execution)
     extraction = extractor.run(part, choice, execution)
-    features = _of_part(extraction, part).labelled()
+    features = open_features(choice.space, [part.dataset], part.paths).labelled()
     begun = time.perf_counter()
     outcomes = [
         cross_validate(features, _FOLDS, SolverOptions(seed=seed)).scores.accuracy
@@ -149,19 +148,6 @@ def _measure(
         feature_bytes=4 * choice.space.dimension,
         seconds_to_head=seconds,
     )
-
-
-def _of_part(extraction: Extraction, part: Survey) -> Features:
-    """Return the features of a part's images alone, of all that the dataset holds."""
-    features = open_features(extraction.space, [part.dataset])
-    paths = {sample.path for sample in part.samples}
-    digests = {
-        row.digest
-        for row in extraction.space.rows([part.dataset])
-        if row.status == "cached" and row.path in paths
-    }
-    chosen = np.array([digest.tobytes() in digests for digest in features.digests], bool)
-    return features.subset(chosen)
 
 
 def _rate(extraction: Extraction, execution: Execution) -> float | None:

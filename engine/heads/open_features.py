@@ -1,6 +1,6 @@
 """The rows of a cache's datasets into `Features`: each distinct image once, with its label."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,10 +12,13 @@ from engine.heads.features import Conflict, Features
 from engine.heads.split import SIDES
 
 
-def open_features(space: Space, datasets: Sequence[str] | None = None) -> Features:
+def open_features(
+    space: Space, datasets: Sequence[str] | None = None, paths: Collection[str] | None = None
+) -> Features:
     """Return the features of the named datasets of a space, or of all.
 
     datasets: names as `cache info` shows them, or paths of sources as they were typed.
+    paths: of the samples that are meant, as the rows have them; None for all.
 
     Raises:
         UsageFailure: there is no dataset of such a name.
@@ -25,7 +28,8 @@ def open_features(space: Space, datasets: Sequence[str] | None = None) -> Featur
     images = _Images()
     for name in names:
         for row in space.rows([name]):
-            images.add(name, row)
+            if paths is None or row.path in paths:
+                images.add(name, row)
     return images.features(space, names)
 
 

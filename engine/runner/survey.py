@@ -69,6 +69,11 @@ class Survey:
         return {label: labels[label] for label in class_order(labels)}
 
     @property
+    def paths(self) -> frozenset[str]:
+        """The paths of the samples, as their rows in a cache have them."""
+        return frozenset(sample.path for sample in self.samples)
+
+    @property
     def splits(self) -> Mapping[str, int] | None:
         """How many of the samples each split has; None where the source has none."""
         splits = Counter(sample.split for sample in self.samples if sample.split is not None)

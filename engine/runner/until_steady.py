@@ -8,11 +8,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-import numpy as np
-
 from cache.failures import UsageFailure
-from cache.rows import class_order
 from cache.space import Space
+from engine.heads.open_features import open_features
 from engine.heads.steadiness import FOLDS, LEAST_OF_A_CLASS, Steadiness, measure_steadiness
 from engine.process.execution import Execution
 from engine.runner.extract import Extraction, Extractor, Steady
@@ -69,21 +67,16 @@ def _counts(survey: Survey, points: float) -> Iterator[int]:
 
 
 def _measured(space: Space, part: Survey) -> Steadiness | None:
-    """Measure on the distinct labelled images of a part."""
-    paths = {sample.path for sample in part.samples}
-    labels: dict[bytes, str] = {
-        row.digest: row.label
-        for row in space.rows([part.dataset])
-        if row.path in paths and row.status == "cached" and row.label is not None
-    }
-    classes = class_order(set(labels.values()))
-    codes = {label: code for code, label in enumerate(classes)}
-    digests = np.frombuffer(b"".join(labels), np.uint8).reshape(-1, 32)
-    y = np.array([codes[label] for label in labels.values()], np.int64)
-    if len(classes) < 2:
+    """Measure on the distinct labelled images of a part; None where it has fewer than two classes.
+
+    The dataset may hold more: those of an earlier run that went further.
+    """
+    features = open_features(space, [part.dataset], part.paths)
+    if len(features.classes) < 2:
         return None
-    features = space.index().read(digests)
-    return measure_steadiness(features, y, len(classes), part.selection.seed)
+    features = features.labelled()
+    seed = part.selection.seed
+    return measure_steadiness(features.X, features.y, len(features.classes), seed)
 
 
 def _report(last: Steadiness) -> None:

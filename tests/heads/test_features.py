@@ -52,6 +52,17 @@ def test_images_are_sorted_by_digest_whatever_the_order_of_rows(tmp_path):
     assert [expected[digest.tobytes()] for digest in one.digests] == one.y.tolist()
 
 
+def test_of_some_samples_alone(tmp_path):
+    """Labels that another sample of a dataset gives an image are not asked about then."""
+    rows = [row(0, "a"), row(1, "b"), row(2, "c"), row(1, "a", "again.jpg")]
+    space = space_with(tmp_path, rows)
+    features = open_features(space, ["photos"], {"0.jpg", "1.jpg"})
+    assert features.classes == ("a", "b")
+    assert sorted(features.paths) == ["0.jpg", "1.jpg"]
+    assert not features.conflicts
+    assert len(open_features(space, ["photos"]).conflicts) == 1
+
+
 def test_identical_bytes_count_once_under_their_first_name(tmp_path):
     rows = [row(0, "a", "z.jpg"), row(0, "a", "c.jpg"), row(0, "a", "k.jpg"), row(1, "b")]
     features = load(space_with(tmp_path, rows))
