@@ -1,27 +1,28 @@
 """Whether more images would change what a head can do.
 
-The images at hand are divided into folds. Each image is asked about by two heads that did not see
-it: one trained on all images of the other folds, one on half of them. The difference of their
+The images at hand are divided into folds. Three heads that did not see an image are asked about it:
+one trained on all images of the other folds, and one on each half of them. The difference of their
 answers to the same images is what the last doubling has gained; the next one gains less, as
 learning curves flatten. The rule (`Steadiness.is_steady`) is on that paired difference, in
 accuracy and in log loss (docs/decisions/080).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.heads.figures import wilson_interval
-from engine.heads.rows import LoadedRows
-from engine.heads.softmax import log_softmax, losses
-from engine.heads.solution import Solution
-from engine.heads.solvers import SolverOptions, solve, solve_again
+from engine.heads.out_of_fold import answer_out_of_fold
 from engine.heads.split import folds
 
-FOLDS = 5
+_FOLDS = 5
 
 # Fewer images a class say nothing of what more would bring.
-LEAST_OF_A_CLASS = 10
+_LEAST_OF_A_CLASS = 10
+
+# How many times as many images each look takes as the one before.
+_GROWTH = 2**0.5
 
 # Nats of log loss that are as much as a point (0.01) of accuracy.
 _NATS_A_POINT = 0.02
@@ -47,6 +48,18 @@ class Steadiness:
         return 100 * self.gain <= points and self.loss_gain <= points * _NATS_A_POINT
 
 
+def looks(images: int, classes: int, points: float) -> Iterator[int]:
+    """Yield after how many images to measure, the last time after all.
+
+    Not before one image is less than `points`, nor before a class or a fold has too few.
+    """
+    count = max(100 / points, 2 * _FOLDS * _LEAST_OF_A_CLASS, _LEAST_OF_A_CLASS * classes)
+    while count < images:
+        yield round(count)
+        count *= _GROWTH
+    yield images
+
+
 def measure_steadiness(
     features: np.ndarray, labels: np.ndarray, classes: int, seed: int = 0
 ) -> Steadiness | None:
@@ -54,38 +67,26 @@ def measure_steadiness(
 
     features: float32 (N, D). labels: int64 (N,), 0 to classes - 1.
     """
-    if np.bincount(labels, minlength=classes).min() < LEAST_OF_A_CLASS:
+    if np.bincount(labels, minlength=classes).min() < _LEAST_OF_A_CLASS:
         return None
-    options = SolverOptions(seed=seed)
-    fold_of = folds(labels, FOLDS, seed)
-    halves = _halves(labels, seed)
-    chosen: Solution | None = None
-    right = np.zeros((2, len(labels)), bool)
-    nats = np.zeros((2, len(labels)))
-    for fold in range(FOLDS):
-        held_out = fold_of == fold
-        for which, rows in enumerate((~held_out, ~held_out & halves)):
-            train = LoadedRows(features[rows], labels[rows])
-            if chosen is None:
-                chosen = solve(train, None, classes, options)
-                solution = chosen
-            else:
-                solution = solve_again(chosen, train, classes, options)
-            logs = log_softmax(features[held_out] @ solution.weights + solution.biases)
-            right[which, held_out] = logs.argmax(axis=1) == labels[held_out]
-            nats[which, held_out] = losses(logs, labels[held_out])
-    accuracy = float(right[0].mean())
+    fold_of = folds(labels, _FOLDS, seed)
+    half = _half(labels, seed)
+    every, one, other = (
+        answer_out_of_fold(features, labels, fold_of, among)
+        for among in (np.ones(len(labels), bool), half, ~half)
+    )
+    accuracy = float(every.right.mean())
     return Steadiness(
         len(labels),
         accuracy,
         wilson_interval(accuracy, len(labels)),
-        float(nats[0].mean()),
-        accuracy - float(right[1].mean()),
-        float(nats[1].mean() - nats[0].mean()),
+        float(every.nats.mean()),
+        accuracy - float((one.right.mean() + other.right.mean()) / 2),
+        float((one.nats.mean() + other.nats.mean()) / 2 - every.nats.mean()),
     )
 
 
-def _halves(labels: np.ndarray, seed: int) -> np.ndarray:
+def _half(labels: np.ndarray, seed: int) -> np.ndarray:
     """Return one half of the images, class by class: bool (N,)."""
     half = np.zeros(len(labels), bool)
     rng = np.random.default_rng([seed, 1])

@@ -5,13 +5,12 @@ of them, until the rule of `engine.heads.steadiness` holds. A later run goes on 
 """
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 
 from cache.failures import UsageFailure
 from cache.space import Space
 from engine.heads.open_features import open_features
-from engine.heads.steadiness import FOLDS, LEAST_OF_A_CLASS, Steadiness, measure_steadiness
+from engine.heads.steadiness import Steadiness, looks, measure_steadiness
 from engine.process.execution import Execution
 from engine.runner.extract import Extraction, Extractor, Steady
 from engine.runner.survey import Survey
@@ -20,9 +19,6 @@ from engine.runner.tally import Tally
 _log = logging.getLogger(__name__)
 
 _STAGES = ("read", "decode", "infer", "write")
-
-# How many times as many images each look takes as the one before.
-_GROWTH = 2**0.5
 
 
 def extract_until_steady(
@@ -45,7 +41,7 @@ def extract_until_steady(
     choice = extractor.choose(survey, execution)
     earlier: list[Extraction] = []
     last: Steadiness | None = None
-    for count in _counts(survey, points):
+    for count in looks(len(survey.samples), len(survey.classes), points):
         part = replace(survey, samples=survey.samples[:count], adds=count < len(survey.samples))
         earlier.append(extractor.run(part, choice, execution))
         last = _measured(choice.space, part)
@@ -54,16 +50,6 @@ def extract_until_steady(
             if last.is_steady(points) and count < len(survey.samples):
                 return _joined(earlier, Steady(last, stopped=True))
     return _joined(earlier, Steady(last, stopped=False))
-
-
-def _counts(survey: Survey, points: float) -> Iterator[int]:
-    """Yield after how many samples to look: not before one image is less than `points`."""
-    every = len(survey.samples)
-    count = max(100 / points, 2 * FOLDS * LEAST_OF_A_CLASS, LEAST_OF_A_CLASS * len(survey.classes))
-    while count < every:
-        yield round(count)
-        count *= _GROWTH
-    yield every
 
 
 def _measured(space: Space, part: Survey) -> Steadiness | None:
