@@ -24,6 +24,7 @@ QUICK = (
     "extraction",
     "calibration",
     "verdict",
+    "parity",
     "augmentation",
 )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.inputs.synthetic import make_two_precisions
 from benchmarks.measuring.options import benchmark_parser, finish, positive
 from benchmarks.measuring.record import table
 from cache.commandline.command import Console, run_command
@@ -62,7 +63,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
     if arguments.quick:
         arguments.draws = 10
         with tempfile.TemporaryDirectory() as folder:
-            backbone, images = _read(_drawn(Path(folder) / "cache"))
+            backbone, images = _read(make_two_precisions(Path(folder) / "cache"))
     elif arguments.cache is None:
         raise UsageFailure("give a cache that holds fp32 and int8 features of the same images")
     else:
@@ -86,29 +87,6 @@ def _read(cache: FeatureCache) -> tuple[str, _Images]:
     labels = np.unique(list(rows.values()), return_inverse=True)[1][both]
     fp32, int8 = (spaces[p].index().read(digests[both]) for p in ("fp32", "int8"))
     return str(spaces["fp32"].description["backbone"]), _Images(fp32, int8, labels)
-
-
-def _drawn(path: Path) -> FeatureCache:
-    """Make a small cache of two clusters, for the quick run."""
-    from cache.rows import Row
-
-    rng = np.random.default_rng(0)
-    digests = rng.integers(0, 256, (300, 32), np.uint8)
-    features = rng.normal(1, 1, (300, 20)).astype(np.float32)
-    features[::2, 0] += 4
-    cache = FeatureCache.create(path)
-    for precision, values in (("fp32", features), ("int8", features + np.float32(0.01))):
-        space = cache.add_space({"backbone": "drawn", "precision": precision, "features": 20}, 20)
-        space.append(digests, values)
-        dataset = space.write_dataset("drawn")
-        dataset.append(
-            [
-                Row(f"{n}.jpg", "ab"[n % 2], digest.tobytes(), "cached", "")
-                for n, digest in enumerate(digests)
-            ]
-        )
-        dataset.finish()
-    return cache
 
 
 def _errors(images: _Images, share: float, draws: int) -> dict[str, Any]:

@@ -56,6 +56,28 @@ def make_cache(path: Path, rows: int, dimension: int) -> None:
     unfinished.rename(path)
 
 
+def make_two_precisions(path: Path) -> FeatureCache:
+    """Make a small cache of two clusters, in fp32 and in what stands for int8; return it."""
+    rng = np.random.default_rng(0)
+    digests = rng.integers(0, 256, (300, 32), np.uint8)
+    features = rng.normal(1, 1, (300, 20)).astype(np.float32)
+    features[::2, 0] += 4
+    cache = FeatureCache.create(path)
+    for precision, values in (("fp32", features), ("int8", features + np.float32(0.01))):
+        description = {
+            "backbone": "drawn", "layer": "last", "precision": precision, "features": 20
+        }  # fmt: skip
+        space = cache.add_space(description, 20)
+        space.append(digests, values)
+        dataset = space.write_dataset("drawn")
+        dataset.append(
+            Row(f"{n}.jpg", "ab"[n % 2], digest.tobytes(), "cached", "")
+            for n, digest in enumerate(digests)
+        )
+        dataset.finish()
+    return cache
+
+
 def write_tiny_keras(path: Path, seed: int = 0) -> None:
     """Write one as a `.keras` file."""
     from benchmarks.baselines.keras_network import start_keras
