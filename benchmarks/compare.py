@@ -12,7 +12,9 @@ from typing import Any
 
 from benchmarks.comparison.agreement import agreement
 from benchmarks.comparison.chart import draw_chart
-from benchmarks.comparison.turns import Plan, measured
+from benchmarks.comparison.plan import Plan
+from benchmarks.comparison.sooner import sooner_lines
+from benchmarks.comparison.turns import measured
 from benchmarks.inputs.photographs import draw, repeated
 from benchmarks.measuring.legs import add_pause, open_legs
 from benchmarks.measuring.options import (
@@ -37,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
         "compare",
         "Time end-to-end training in Keras against extraction and fit_head, in turns; check that "
         "both give the same accuracy; draw the chart. Stopped, the same command goes on.",
-        "PetImages.zip --weights random:0 --real-backbone squeezenet.keras",
+        "PetImages.zip --weights vgg16_notop.h5 --fp32-images 256",
     )
     add_source(parser)
     add_backbone_options(parser)
@@ -117,16 +119,19 @@ def summary(results: dict[str, Any]) -> str:
     whole = next(iter(results["ratios"].values()))["end_to_end_seconds"]
     steps = results["end_to_end"]["phases"]["train"]["steps"]
     passes = results["schedule"]["backbone_passes"]
-    keras = f"end-to-end in Keras, extrapolated from {steps} steps of each phase"
+    batch = results["end_to_end"]["batch_size"]
+    keras = f"end-to-end in Keras, extrapolated from {steps} steps of {batch} of each phase"
     memory = f"{results['end_to_end']['peak_mib']:,.0f}"
     rows = [[keras, f"{passes:,}", f"{whole:,.1f}", "1", memory]]
     for precision, found in results["ratios"].items():
         rows += _rows(precision, found, results)
-    if "all_in" in results:
-        rows += _all_in_rows(results)
+    # Results of before these were measured are shown as they are.
+    for asked, found in results.get("all_in_ratios", {}).items():
+        rows += _all_in_rows(asked, found, results)
     lines = [
         f"{results['images']:,} images, {results['epochs']} epochs",
         table(["way", "backbone passes", "seconds", "times faster", "peak MiB"], rows),
+        *(sooner_lines(results["sooner"]) if "sooner" in results else []),
         *(_agreement_line(name, entry) for name, entry in results["agreement"].items()),
     ]
     return "\n".join(lines)
@@ -166,12 +171,12 @@ def _rows(precision: str, found: dict[str, Any], results: dict[str, Any]) -> lis
     return [cold, checked, warm]
 
 
-def _all_in_rows(results: dict[str, Any]) -> list[list[str]]:
-    """Return the rows of a first run that decides on the precision by itself."""
-    runs, found = results["all_in"], results["all_in_ratios"]
-    name = f"cached, all in: extract with auto ({found['precision']} made and compared), fit_head"
-    if found["precision"] == "fp32":
-        name = "cached, all in: extract with auto (fp32 by its reasons) and fit_head"
+def _all_in_rows(asked: str, found: dict[str, Any], results: dict[str, Any]) -> list[list[str]]:
+    """Return the rows of a first run with nothing there but the exported model."""
+    runs, precision = results["all_in"][asked], found["precision"]
+    what = f"{asked}: {precision} made and compared" if asked == "auto" else "fast: made"
+    if precision == "fp32":
+        what = f"{asked}: fp32 by its reasons"
     passes = f"{results['images']:,}"
 
     def row(name: str, seconds: str, times: str, runs: Iterable[dict[str, Any]]) -> list[str]:
@@ -180,10 +185,10 @@ def _all_in_rows(results: dict[str, Any]) -> list[list[str]]:
 
     extracted = (runs["extract"], runs["fit"])
     return [
-        row(name, "seconds", "times_faster", extracted),
+        row(f"cached, all in ({what}): extract and fit_head", "seconds", "times_faster", extracted),
         row(
             "the same, and the backbone exported from Keras",
-            "exported_seconds", "exported_times_faster", runs.values(),
+            "exported_seconds", "exported_times_faster", (*extracted, results["export"]),
         ),
     ]  # fmt: skip
 

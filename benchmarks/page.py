@@ -17,6 +17,7 @@ from benchmarks import (
     compare,
     extraction,
     head,
+    parity,
     peers,
     preprocessing,
     verdict,
@@ -91,12 +92,13 @@ def precision_page(results: Path) -> str:
     """Return the page on int8: all backbones that were measured."""
     template = Template((Path(__file__).parent / "precision.md").read_text(encoding="utf-8"))
     extractions, variants = _records(results, "extraction"), _records(results, "calibration")
-    verdicts = _records(results, "verdict")
+    verdicts, parities = _records(results, "verdict"), _records(results, "parity")
     return template.substitute(
         extraction=_texts(extractions, "extraction", extraction.summary),
         calibration=_texts(variants, "calibration", calibration.summary),
         verdict=_texts(verdicts, "verdict", verdict.summary),
-        machines=_machines({**extractions, **variants, **verdicts}),
+        parity=_texts(parities, "parity", parity.summary),
+        machines=_machines({**extractions, **variants, **verdicts, **parities}),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.comparison.turns import Plan, sampled
+from benchmarks.comparison.plan import Plan, sampled
 from benchmarks.measuring.process import python, run
 from benchmarks.product import extract, fit, make_ready
 from engine.backbones.request import backbone_request

@@ -143,18 +143,18 @@ def ratios(
 
 
 def all_in_ratios(
-    end_to_end: EndToEnd, measured: dict[str, Any], images: int, epochs: int
+    end_to_end: EndToEnd, runs: dict[str, Any], export: dict[str, Any], plan: Schedule
 ) -> dict[str, Any]:
     """Return how many times faster the first run of all is, its choice of a precision included.
 
-    measured: `extract` with `--precision auto` into an empty cache, `fit` by Adam, `export` of the
-    backbone from Keras. exported: with that as well.
+    runs: `extract` into an empty cache, `fit` by Adam. export: of the backbone from Keras.
+    exported: with that as well.
     """
-    whole = end_to_end.seconds(images, epochs)
-    seconds = measured["extract"]["seconds"] + measured["fit"]["seconds"]
-    exported = seconds + measured["export"]["seconds"]
+    whole = end_to_end.seconds(plan.distinct, plan.epochs)
+    seconds = runs["extract"]["seconds"] + runs["fit"]["seconds"]
+    exported = seconds + export["seconds"]
     return {
-        "precision": measured["extract"]["report"]["precision"],
+        "precision": runs["extract"]["report"]["precision"],
         "seconds": seconds,
         "exported_seconds": exported,
         "times_faster": whole / seconds,

@@ -2,67 +2,20 @@
 
 import argparse
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from benchmarks.comparison.first_runs import all_in, first_turns, sooner_legs
+from benchmarks.comparison.plan import Plan, extract_planned, sampled
 from benchmarks.comparison.times import all_in_ratios, end_to_end_times, ratios, two_classes
-from benchmarks.measuring.legs import Legs
 from benchmarks.measuring.limit import measured_peak
 from benchmarks.measuring.process import python, run
-from benchmarks.product import export, extract, fit, make_ready, options_of
-from engine.backbones.options import request_from
-from engine.heads.split import SIDES
+from benchmarks.product import fit
 
-
-@dataclass(frozen=True)
-class Plan:
-    """What the legs of a run need.
-
-    given: the source as it is. source: brought to the wanted number of images.
-    """
-
-    arguments: argparse.Namespace
-    legs: Legs
-    given: Path
-    source: Path
-    work: Path
-
-    @property
-    def options(self) -> list[str]:
-        """The options that choose the backbone."""
-        return request_from(self.arguments).options()
-
-    def extraction(self, precision: str) -> list[str]:
-        """Return the options of an extraction in a precision."""
-        return options_of(precision, self.options, self.work)
-
-    @property
-    def recipe(self) -> list[str]:
-        """Adam's options of `fit_head`: those of the end-to-end training."""
-        given = self.arguments
-        return ["--epochs", str(given.epochs), "--batch-size", str(given.batch_size)]
-
-    def ready_for_all(self) -> None:
-        """Have the fp32 model in the store of models, which is where `all in` begins."""
-        self._ready("fp32")
-
-    def available(self) -> list[str]:
-        """Return the precisions that were found to be available."""
-        return [
-            precision
-            for precision in self.arguments.precisions
-            if self._ready(precision)["seconds"] is not None
-        ]
-
-    def _ready(self, precision: str) -> dict[str, Any]:
-        def measure() -> dict[str, Any]:
-            found = make_ready(self.given, self.work, self.options, precision)
-            return found or {"seconds": None}
-
-        return self.legs.leg(f"{precision}/ready", measure)
+# The phases of end-to-end that are timed, each in a turn. A test runs as a validation does.
+_TIMED = ("train", "validation")
 
 
 def measured(plan: Plan) -> dict[str, Any]:
@@ -71,26 +24,23 @@ def measured(plan: Plan) -> dict[str, Any]:
     precisions = plan.available()
     # In turns, so that a machine that gets slower or faster meanwhile does so for both.
     turns: list[tuple[str, Callable[[], Any]]] = []
-    # A quick run spares itself two starts of TensorFlow.
-    groups = [",".join(SIDES)] if arguments.quick else list(SIDES)
+    # A quick run spares itself a start of TensorFlow.
+    groups = [",".join(_TIMED)] if arguments.quick else list(_TIMED)
     for number, phases in enumerate(groups):
         turns.append((f"peak/{number}", partial(_peak, arguments)))
         turns.append((f"end_to_end/{phases}", partial(_end_to_end, plan, phases)))
         if number < len(precisions):
             turns += _cached_turns(plan, precisions[-1 - number])
-    turns += _all_in_turns(plan)
+    turns += first_turns(plan)
     turns.append((f"peak/{len(groups)}", partial(_peak, arguments)))
     found = {name: plan.legs.leg(name, measure) for name, measure in turns}
+    schedule = two_classes(arguments.images, arguments.epochs, arguments.batch_size)
     parts = [found[f"end_to_end/{phases}"] for phases in groups]
-    end_to_end = {
-        **parts[0],
-        "phases": {phase: entry for part in parts for phase, entry in part["phases"].items()},
-        "peak_mib": max(part["peak_mib"] for part in parts),
-    }
+    end_to_end = _with_test(parts, schedule.passes("test"))
     cached = {precision: _cached_results(plan, precision) for precision in precisions}
     times = end_to_end_times(end_to_end)
-    schedule = two_classes(arguments.images, arguments.epochs, arguments.batch_size)
-    all_in = {name: plan.legs.leg(f"all_in/{name}", dict) for name in ("extract", "fit", "export")}
+    export = found["all_in/export"]
+    firsts = all_in(found)
     return {
         "images": arguments.images,
         "epochs": arguments.epochs,
@@ -102,9 +52,24 @@ def measured(plan: Plan) -> dict[str, Any]:
             precision: ratios(times, runs, arguments.images, arguments.epochs)
             for precision, runs in cached.items()
         },
-        "all_in": all_in,
-        "all_in_ratios": all_in_ratios(times, all_in, arguments.images, arguments.epochs),
+        "export": export,
+        "all_in": firsts,
+        "all_in_ratios": {
+            asked: all_in_ratios(times, runs, export, schedule) for asked, runs in firsts.items()
+        },
+        "sooner": sooner_legs(plan, times),
     }
+
+
+def _with_test(parts: Sequence[dict[str, Any]], passes: int) -> dict[str, Any]:
+    """Join the timed phases of end-to-end, and add the test, which runs as validation does."""
+    phases = {phase: entry for part in parts for phase, entry in part["phases"].items()}
+    per_image = phases["validation"]["seconds_per_image"]
+    phases["test"] = {
+        **phases["validation"], "passes": passes, "seconds": per_image * passes,
+        "as": "validation",
+    }  # fmt: skip
+    return {**parts[0], "phases": phases, "peak_mib": max(part["peak_mib"] for part in parts)}
 
 
 def _peak(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -140,40 +105,10 @@ def _cached_turns(plan: Plan, precision: str) -> list[tuple[str, Callable[[], An
     return turns
 
 
-def _all_in_turns(plan: Plan) -> list[tuple[str, Callable[[], Any]]]:
-    """All that a first run does with nothing there but the exported model; and the export."""
-    cache = plan.work / "all-in"
-
-    def first() -> dict[str, Any]:
-        plan.ready_for_all()
-        shutil.rmtree(cache, ignore_errors=True)
-        return extract(plan.source, cache, [*plan.options, "--precision", "auto"])
-
-    return [
-        ("all_in/extract", first),
-        ("all_in/fit", partial(fit, cache, "--solver", "adam", *plan.recipe)),
-        ("all_in/export", lambda: export(plan.work / "exported.onnx", plan.options).payload()),
-    ]
-
-
 def _cold(plan: Plan, precision: str) -> dict[str, Any]:
     # What an interrupted leg left would be found there.
     shutil.rmtree(plan.work / precision, ignore_errors=True)
     return {**extract_planned(plan, precision), "sampled": sampled(plan, precision)}
-
-
-def sampled(plan: Plan, precision: str) -> bool:
-    """Return whether a precision is extracted for some images only, and extrapolated."""
-    return precision == "fp32" and plan.arguments.fp32_images is not None
-
-
-def extract_planned(plan: Plan, precision: str) -> dict[str, Any]:
-    """Extract the images that the plan has for a precision into its cache."""
-    cache, options = plan.work / precision, plan.extraction(precision)
-    if not sampled(plan, precision):
-        return extract(plan.source, cache, options)
-    limit = str(-(-plan.arguments.fp32_images // 2))
-    return extract(plan.given, cache, options, "--limit-per-class", limit)
 
 
 def _cached_results(plan: Plan, precision: str) -> dict[str, Any]:
