@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md and docs/precision.md out of the results.
+"""Write docs/benchmarks.md, docs/precision.md and README's figures out of the results.
 
 python -m benchmarks.page
 """
@@ -25,11 +25,13 @@ from benchmarks import (
 from benchmarks.baselines import scratch_cnn
 from benchmarks.measuring.machine import ROOT
 from benchmarks.measuring.record import RESULTS, read_record, table
+from benchmarks.readme import with_speed
 from cache.commandline.command import Console, command_parser, run_command
 from cache.files import write_whole
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 PRECISION_PAGE = ROOT / "docs" / "precision.md"
+README = ROOT / "README.md"
 
 # The benchmarks that the page shows, in its order of reading.
 SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
@@ -49,8 +51,8 @@ def main(argv: list[str] | None = None) -> int:
     """Write the page; return an exit code."""
     parser = command_parser(
         "python -m benchmarks.page",
-        "Write docs/benchmarks.md and docs/precision.md out of benchmarks/page.md, "
-        "benchmarks/precision.md and benchmarks/results.",
+        "Write docs/benchmarks.md, docs/precision.md and README.md's figures out of "
+        "benchmarks/page.md, benchmarks/precision.md and benchmarks/results.",
         "python -m benchmarks.page",
     )
 
@@ -58,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
         del arguments
         write_whole(PAGE, page(RESULTS).encode("utf-8"))
         write_whole(PRECISION_PAGE, precision_page(RESULTS).encode("utf-8"))
-        names = [PAGE.name, PRECISION_PAGE.name]
+        readme = with_record(README.read_text(encoding="utf-8"), RESULTS)
+        write_whole(README, readme.encode("utf-8"))
+        names = [PAGE.name, PRECISION_PAGE.name, README.name]
         console.result({"out": names}, f"written: {', '.join(names)}")
 
     return run_command(parser, write, argv)
@@ -100,6 +104,12 @@ def precision_page(results: Path) -> str:
         parity=_texts(parities, "parity", parity.summary),
         machines=_machines({**extractions, **variants, **verdicts, **parities}),
     )
+
+
+def with_record(readme: str, results: Path) -> str:
+    """Return README's text with the figures of `compare` that a folder of results has."""
+    there = (results / "compare.json").exists()
+    return with_speed(readme, read_record(results, "compare") if there else None)
 
 
 def _records(results: Path, kind: str) -> dict[str, dict[str, Any]]:

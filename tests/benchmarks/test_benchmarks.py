@@ -39,6 +39,7 @@ from benchmarks.measuring.machine import ROOT, environment, machine, versions
 from benchmarks.measuring.process import python, run
 from benchmarks.measuring.record import RESULTS, read_record, record, table, write_record
 from benchmarks.product import CachedFeatures
+from benchmarks.readme import with_speed
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
 from engine.backbones.model import METADATA_KEY
@@ -409,6 +410,36 @@ def test_page_agrees_with_the_results():
     assert written == page.page(RESULTS), "run python -m benchmarks.page"
     written = page.PRECISION_PAGE.read_text(encoding="utf-8")
     assert written == page.precision_page(RESULTS), "run python -m benchmarks.page"
+    readme = page.README.read_text(encoding="utf-8")
+    assert readme == page.with_record(readme, RESULTS), "run python -m benchmarks.page"
+
+
+def test_readme_says_what_compare_found():
+    """The figures of a record are put between the two marks, and again over themselves."""
+    runs = {"extract": {"seconds": 8.0, "report": {"computed": 283}}, "fit": {"seconds": 2.0}}
+    times = end_to_end_times(keras_phases(0.1))
+    found = ratios(times, measurements(0.1, 0.5), images=100, epochs=10)
+    results = {
+        "images": 100,
+        "epochs": 10,
+        "end_to_end": {"batch_size": 128, "phases": {"train": {"steps": 5}}},
+        "ratios": {"int8": found},
+        "all_in_ratios": {
+            "auto": {"precision": "int8", "seconds": 20.0, "times_faster": 29.9},
+            "fast": {"precision": "fast", "seconds": 15.0, "times_faster": 39.94},
+        },
+        "sooner": sooner(times, runs, clusters(600, 4.0), Recipe(4, 32)),
+    }
+    record_of = {"results": results, "machine": {"processor": "Some CPU (model 1)", "cores": 2}}
+    begin, _, rest = page.README.read_text(encoding="utf-8").partition("<!-- speed")
+    readme = with_speed(begin + "<!-- speed" + rest, record_of)
+    assert "on 2 Some CPU cores" in readme
+    assert "20 seconds with nothing there but the exported model, 29.9 times" in readme
+    assert "15 seconds from nothing, 39.9 times" in readme.replace("\n", " ")
+    assert "takes 283 and stops" in readme.replace("\n", " ")
+    assert readme.startswith(begin)
+    assert with_speed(readme, record_of) == readme
+    assert with_speed(readme, None) == readme
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=[path.stem for path in RECORDS])
