@@ -18,6 +18,7 @@ from cache.failures import UsageFailure
 from cache.files import Damaged, is_link, refuse_links
 from cache.index import Index
 from cache.known_files import KnownFiles
+from cache.notes import note_paths, read_note, shown_names, title_of, write_note
 from cache.part import SUFFIX, Part, open_part, set_aside, write_part
 from cache.record import read_record, write_record
 from cache.rows import Row
@@ -40,8 +41,6 @@ _COMPANIONS = ("model.onnx.data", "model.onnx")
 # written and another deleted while that ran, the next one has.
 _LISTINGS = 10
 
-_NOTE_NAME = re.compile("[a-z0-9_-]{1,64}")
-
 
 _log = logging.getLogger(__name__)
 
@@ -50,17 +49,6 @@ def space_id(description: Mapping[str, Any]) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of a description's canonical JSON."""
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
-
-
-def read_note(path: Path) -> dict[str, Any]:
-    """Read a fact about a space. Raises Damaged if it is not what was written."""
-    try:
-        note = read_record(path, "note").get("note")
-        if not isinstance(note, dict):
-            raise Damaged(f"{path} is damaged: it says nothing")
-    except Damaged as damage:
-        raise Damaged(f"{damage}; verify sets it aside") from damage
-    return note
 
 
 @dataclass(frozen=True)
@@ -113,10 +101,14 @@ class Space:
         return self.path.name
 
     @property
+    def names(self) -> dict[str, Any]:
+        """The description as it is shown, by the names that a note has for some of it."""
+        return shown_names(self.path / "notes", self.description)
+
+    @property
     def title(self) -> str:
         """What distinguishes the space, in a few words."""
-        keys = ("backbone", "layer", "precision", "interpolation")
-        return " ".join(str(self.description[key]) for key in keys if key in self.description)
+        return title_of(self.names)
 
     @property
     def companion_digests(self) -> frozenset[str]:
@@ -193,15 +185,11 @@ class Space:
 
         name: lower-case letters, digits, `-` and `_`.
         """
-        if not _NOTE_NAME.fullmatch(name):
-            raise ValueError(f"{name} is no name for a note")
-        (self.path / "notes").mkdir(exist_ok=True)
-        write_record(self.path / "notes" / f"{name}.json", "note", {"note": dict(payload)})
+        write_note(self.path / "notes", name, payload)
 
     def note_paths(self) -> list[Path]:
         """Return the files of the facts that are kept about the space, by name."""
-        paths = (self.path / "notes").glob("*.json")
-        return sorted(path for path in paths if _NOTE_NAME.fullmatch(path.stem))
+        return note_paths(self.path / "notes")
 
     def notes(self) -> dict[str, Any]:
         """Return the facts that are kept about the space: name -> payload."""

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from cache.files import Damaged, file_sha256
+from cache.notes import read_note
 from cache.part import SUFFIX, open_part, set_aside
 from cache.record import read_record
 from cache.row_files import read_rows
 from cache.segment_kind import names_its_bytes
 from cache.segments import Segments, read_segments
-from cache.space import Space, read_note
+from cache.space import Space
 from cache.store import FeatureCache
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure
+from cache.notes import TITLE_NOTE
 from cache.store import Space, space_id
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.model import ModelDescription, ModelFile, feature_space, read_description
@@ -121,7 +122,7 @@ def backbone_of(
     for model in chain(_models_in_caches(head, folder, cache), _exported_models()):
         if _fits(model.description, head):
             return model
-    raise Failure(_advice(head.description))
+    raise Failure(_advice(head.description, head.notes))
 
 
 def _models_in_caches(head: Head, folder: Path, cache: str | Path | None) -> Iterator[ModelFile]:
@@ -170,7 +171,7 @@ def fp32_backbone_of(head: Head, named: NamedBackbone | None) -> ModelFile:
         space = _space(model.description, head)
         if model.description.precision == "fp32" and _any_precision(space) == wanted:
             return model
-    raise Failure(_advice({**wanted, "precision": "fp32"}))
+    raise Failure(_advice({**wanted, "precision": "fp32"}, head.notes))
 
 
 def _any_precision(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,10 +202,12 @@ def _difference(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     )
 
 
-def _advice(own: Mapping[str, Any]) -> str:
+def _advice(own: Mapping[str, Any], notes: Mapping[str, Any]) -> str:
     """Return one line on how to come by the backbone of a head. own: the head's description."""
     name, weights = str(own.get("backbone")), str(own.get("weights"))[:12]
-    title = f"{name} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
+    names = notes.get(TITLE_NOTE)
+    shown = names.get("backbone", name) if isinstance(names, dict) else name
+    title = f"{shown} at {own.get('layer')}, {own.get('precision')}, weights {weights}..."
     missing = f"the head's backbone ({title}) is not among the models in {store_folder()}"
     if own.get("precision") != "fp32":
         return f"{missing}; give the cache that the head was trained on"

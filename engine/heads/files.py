@@ -64,7 +64,7 @@ def default_folder(fit: Fit) -> Path:
     space = fit.features.space
     datasets = "+".join(_last_part(name) for name in fit.features.datasets)
     choices = [
-        str(space.description.get("backbone", "features")),
+        str(space.names.get("backbone", "features")),
         space.id[:8],
         datasets,
         fit.split.name.replace("/", "-"),

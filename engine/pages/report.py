@@ -161,13 +161,13 @@ def _earlier(heads_folder: Path, folder: Path | None) -> list[tuple[str, ...]]:
 
 
 def _facts(fit: Fit) -> list[tuple[str, str]]:
-    features, description = fit.features, fit.features.space.description
+    features, description = fit.features, fit.features.space.names
     left_out = {
         "rejected": len(features.rejected),
         "under several labels": len(features.conflicts),
         "lost by the cache": features.missing,
     }
-    shown = ("backbone", "layer", "precision", "preprocessing", "interpolation", "crop")
+    shown = ("backbone", "layer", "precision", "pool", "preprocessing", "interpolation", "crop")
     return [
         ("images", f"{len(features):,} distinct, {features.duplicates:,} duplicates"),
         ("left out", ", ".join(f"{n:,} {why}" for why, n in left_out.items() if n) or "none"),

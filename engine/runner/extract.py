@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure
+from cache.notes import TITLE_NOTE
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import ModelDescription, ModelFile
@@ -164,8 +165,15 @@ class Extractor:
         Raises: as the function `extract`.
         """
         choice = self._choice(survey, execution)
+        self._name(choice.space)
         _log.info("precision %s: %s", choice.model.description.precision, choice.reason)
         return choice
+
+    def _name(self, space: Space) -> None:
+        """Have a space of a user's file shown by the name of that file, the first of several."""
+        request, said = self.request.backbone, space.description.get("backbone")
+        if request.is_file and space.names.get("backbone") == said:  # it has none, or a damaged one
+            space.write_note(TITLE_NOTE, {"backbone": Path(request.backbone).name})
 
     def _choice(self, survey: Survey, execution: Execution) -> Choice:
         asked = self.request.precision
