@@ -24,7 +24,7 @@ def first_turns(plan: Plan) -> list[tuple[str, Callable[[], Any]]]:
     for asked in _ALL_IN:
         cache = plan.work / f"all-in-{asked}"
         turns.append((f"all_in/{asked}", partial(_first, plan, plan.source, cache, asked)))
-        turns.append((f"all_in/{asked}/fit", partial(_fitted, plan, cache)))
+        turns.append((f"all_in/{asked}/fit", partial(_fitted, plan, asked, cache)))
     turns.append(
         ("all_in/export", lambda: export(plan.work / "exported.onnx", plan.options).payload())
     )
@@ -43,8 +43,8 @@ def _first(plan: Plan, source: Path, cache: Path, asked: str, *more: str) -> dic
         return {"seconds": None}
 
 
-def _fitted(plan: Plan, cache: Path) -> dict[str, Any]:
-    if not cache.exists():
+def _fitted(plan: Plan, asked: str, cache: Path) -> dict[str, Any]:
+    if plan.legs.leg(f"all_in/{asked}", dict)["seconds"] is None:
         return {"seconds": None}
     return fit(cache, "--solver", "adam", *plan.recipe)
 

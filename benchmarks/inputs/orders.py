@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.heads.steadiness import looks, measure_steadiness
+from engine.heads.steadiness import is_steady, looks, measure_steadiness
 
 
 def in_turn(labels: np.ndarray, chosen: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -22,8 +22,10 @@ def steady_after(features: np.ndarray, labels: np.ndarray, seed: int, points: fl
     features: float32 (N, D). labels: int64 (N,), 0 to classes - 1, each there.
     """
     classes = int(labels.max()) + 1
+    seen = []
     for count in looks(len(labels), classes, points):
-        measured = measure_steadiness(features[:count], labels[:count], classes, seed)
-        if measured is not None and measured.is_steady(points):
+        look = measure_steadiness(features[:count], labels[:count], classes, seed)
+        seen += [look] if look is not None else []
+        if is_steady(seen, points):
             return count
     return len(labels)

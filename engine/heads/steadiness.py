@@ -3,11 +3,11 @@
 The images at hand are divided into folds. Three heads that did not see an image are asked about it:
 one trained on all images of the other folds, and one on each half of them. The difference of their
 answers to the same images is what the last doubling has gained; the next one gains less, as
-learning curves flatten. The rule (`Steadiness.is_steady`) is on that paired difference, in
-accuracy and in log loss (docs/decisions/080).
+learning curves flatten. The rule (`is_steady`) is on that paired difference of the log loss, which
+sees what accuracy, moving by whole images, does not (docs/decisions/080).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,11 @@ _LEAST_OF_A_CLASS = 10
 # How many times as many images each look takes as the one before.
 _GROWTH = 2**0.5
 
-# Nats of log loss that are as much as a point (0.01) of accuracy.
-_NATS_A_POINT = 0.02
+# Nats of log loss that go with a point (0.01) of accuracy where heads learn from more images.
+_NATS_A_POINT = 0.03
+
+# Looks whose gains are averaged: that of a few hundred images alone is uncertain by itself.
+_LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -43,9 +46,14 @@ class Steadiness:
     gain: float
     loss_gain: float
 
-    def is_steady(self, points: float) -> bool:
-        """Return whether twice the images would not gain `points` (hundredths) of accuracy."""
-        return 100 * self.gain <= points and self.loss_gain <= points * _NATS_A_POINT
+
+def is_steady(seen: Sequence[Steadiness], points: float) -> bool:
+    """Return whether twice the images would not gain `points` (hundredths) of accuracy.
+
+    seen: one look after another. The last two together decide, so one is not enough.
+    """
+    last = [look.loss_gain for look in seen[-_LOOKS:]]
+    return len(last) == _LOOKS and sum(last) / _LOOKS <= points * _NATS_A_POINT
 
 
 def looks(images: int, classes: int, points: float) -> Iterator[int]:

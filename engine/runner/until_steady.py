@@ -10,7 +10,7 @@ from dataclasses import replace
 from cache.failures import UsageFailure
 from cache.space import Space
 from engine.heads.open_features import open_features
-from engine.heads.steadiness import Steadiness, looks, measure_steadiness
+from engine.heads.steadiness import Steadiness, is_steady, looks, measure_steadiness
 from engine.process.execution import Execution
 from engine.runner.extract import Extraction, Extractor, Steady
 from engine.runner.survey import Survey
@@ -40,16 +40,17 @@ def extract_until_steady(
         raise UsageFailure("whether more images help is seen by a head, which needs two classes")
     choice = extractor.choose(survey, execution)
     earlier: list[Extraction] = []
-    last: Steadiness | None = None
+    seen: list[Steadiness] = []
     for count in looks(len(survey.samples), len(survey.classes), points):
         part = replace(survey, samples=survey.samples[:count], adds=count < len(survey.samples))
         earlier.append(extractor.run(part, choice, execution))
-        last = _measured(choice.space, part)
-        if last is not None:
-            _report(last)
-            if last.is_steady(points) and count < len(survey.samples):
-                return _joined(earlier, Steady(last, stopped=True))
-    return _joined(earlier, Steady(last, stopped=False))
+        if (look := _measured(choice.space, part)) is None:
+            continue
+        seen.append(look)
+        _report(look)
+        if is_steady(seen, points) and count < len(survey.samples):
+            return _joined(earlier, Steady(look, stopped=True))
+    return _joined(earlier, Steady(seen[-1] if seen else None, stopped=False))
 
 
 def _measured(space: Space, part: Survey) -> Steadiness | None:
@@ -68,12 +69,13 @@ def _measured(space: Space, part: Survey) -> Steadiness | None:
 def _report(last: Steadiness) -> None:
     low, high = last.interval
     _log.info(
-        "%d images: accuracy %.4f (%.4f to %.4f), %+.2f points by the last doubling",
+        "%d images: accuracy %.4f (%.4f to %.4f), %+.2f points and %.4f nats by the last doubling",
         last.images,
         last.accuracy,
         low,
         high,
         100 * last.gain,
+        last.loss_gain,
     )
 
 
