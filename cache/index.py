@@ -13,6 +13,9 @@ from cache.part import Part, set_aside
 # How often a read begins anew because another process compacted the parts meanwhile.
 _ATTEMPTS = 5
 
+# Digests that are looked up at a time.
+_LOOKED_UP = 2**16
+
 
 class Index:
     """A snapshot of the features that a space holds. Never changes; any threads may use it.
@@ -47,6 +50,13 @@ class Index:
     def _find(self, digests: np.ndarray) -> np.ndarray:
         """Return each digest's place in the sorted arrays, -1 where it is not there."""
         digests = np.ascontiguousarray(digests, np.uint8).reshape(-1, 32)
+        found = np.empty(len(digests), np.int64)
+        for start in range(0, len(digests), _LOOKED_UP):  # what a block needs is 120 bytes each
+            block = slice(start, start + _LOOKED_UP)
+            found[block] = self._find_block(digests[block])
+        return found
+
+    def _find_block(self, digests: np.ndarray) -> np.ndarray:
         prefixes = _prefix(digests)
         place = np.searchsorted(self._prefixes, prefixes)
         found = np.full(len(digests), -1)

@@ -21,6 +21,9 @@ from engine.sources.load import LoadedSample
 PART_BYTES = 32 * 2**20
 PART_SECONDS = 2.0
 
+# And after this many rows: those of known files come quickly, and each is objects until then.
+PART_ROWS = 2**15
+
 # Samples without a new image among them that go on together.
 _ROWS = 256
 
@@ -137,7 +140,8 @@ class PartWriter:
             self._digests += digests
             self._features.append(features)
         size = 4 * self._space.dimension * len(self._digests)
-        if size >= PART_BYTES or time.monotonic() - self._begun >= self._seconds:
+        due = size >= PART_BYTES or len(self._rows) >= PART_ROWS
+        if due or time.monotonic() - self._begun >= self._seconds:
             self.flush()
 
     def flush(self) -> None:

@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -387,6 +388,7 @@ def test_nothing_is_read_where_nothing_is_asked_for(tmp_path):
     assert filled(tmp_path).index().read(none).shape == (0, 8)
 
 
+<<<<<<< HEAD
 def test_the_only_space_with_a_dataset_is_taken(tmp_path):
     space = filled(tmp_path / "c", parts=1)
     cache = FeatureCache.open(tmp_path / "c")
@@ -400,3 +402,31 @@ def test_the_only_space_with_a_dataset_is_taken(tmp_path):
         cache.space()
     assert further.id in str(refused.value)
     assert bare.id not in str(refused.value)
+=======
+def test_what_a_lookup_needs_does_not_grow_with_the_digests(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    digests = np.repeat(vectors(4)[0], 100_000, axis=0)
+    index = space.index()
+    tracemalloc.start()
+    there = index.contains(digests)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert there.all()
+    assert peak < 400_000 * 10 + 2**16 * 250
+
+
+def test_known_files_are_held_once(tmp_path):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    digest = vectors(1)[0][0].tobytes()
+    writer = space.write_dataset("many")
+    stat = Stat(1, 2, 3, 4)
+    writer.append(Row(f"{n:06d}", "a", digest, "cached", stat=stat) for n in range(50_000))
+    writer.finish()
+    tracemalloc.start()
+    known = space.known_files("many")
+    size, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert known.digests(["049999"], [stat]) == [digest]
+    assert size < 80 * 50_000
+    assert peak < 160 * 50_000
+>>>>>>> 363e47a (Hold what is known of files once, and look digests up block by block)
