@@ -1,7 +1,6 @@
 """What a source holds and what would be extracted of it, said before any backbone runs."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ from cache.failures import UsageFailure
 from cache.rows import class_order
 from cache.share import Share
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
+from engine.sources.choice import select
 from engine.sources.open import count_kinds, open_source
-from engine.sources.order import interleave, select
+from engine.sources.order import interleave
 from engine.sources.remote.address import is_remote, unsigned
+from engine.sources.samples import Samples
 from engine.sources.split_names import SIDES
 
 # Classes named in one line.
@@ -65,7 +66,8 @@ class Survey:
     @property
     def classes(self) -> Mapping[str, int]:
         """How many of the samples each class has, by name; whole numbers in numeric order."""
-        labels = Counter(sample.label for sample in self.samples if sample.label is not None)
+        counts = Samples.of(self.samples).label_counts()
+        labels = {label: count for label, count in counts.items() if label is not None}
         return {label: labels[label] for label in class_order(labels)}
 
     @property
@@ -76,7 +78,8 @@ class Survey:
     @property
     def splits(self) -> Mapping[str, int] | None:
         """How many of the samples each split has; None where the source has none."""
-        splits = Counter(sample.split for sample in self.samples if sample.split is not None)
+        counts = Samples.of(self.samples).split_counts()
+        splits = {split: count for split, count in counts.items() if split is not None}
         order = [side for side in SIDES if side in splits]
         order += sorted(splits.keys() - set(SIDES))
         return {split: splits[split] for split in order} or None
@@ -154,16 +157,20 @@ def survey(
     """
     started = time.perf_counter()
     source = open_source(location, options)
-    samples = select(
-        source.samples,
-        fraction=selection.fraction,
-        limit_per_class=selection.limit_per_class,
-        seed=selection.seed,
-    )
+    try:
+        samples = select(
+            source,
+            fraction=selection.fraction,
+            limit_per_class=selection.limit_per_class,
+            seed=selection.seed,
+        )
+    except BaseException:
+        source.close()
+        raise
     if not source.sequential:
         samples = interleave(samples, selection.seed)
     if (share := selection.share) is not None:
-        samples = [sample for sample in samples if share.holds(sample.path)]
+        samples = Samples(sample for sample in samples if share.holds(sample.path))
     seconds = time.perf_counter() - started
     name = dataset_name(location)
     return Survey(str(location), name, source, samples, selection, seconds, options=options)

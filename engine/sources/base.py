@@ -145,6 +145,17 @@ class Source(ABC):
             Unreadable: they cannot be had, or are more than MAX_BYTES.
         """
 
+    def size(self, sample: Sample) -> int | None:
+        """Return how many bytes a sample has; None where that cannot be had.
+
+        A choice of samples asks for it, see `engine.sources.choice`. Here all of them are read: a
+        source that knows without reading says so in its own.
+        """
+        try:
+            return len(self.read(sample))
+        except Unreadable:
+            return None
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the stat of the file that a sample's bytes are in; any threads may ask.
 

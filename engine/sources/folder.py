@@ -11,7 +11,7 @@ from cache.rows import Stat
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
 from engine.sources.contents import contents
 from engine.sources.file_stats import FileStats
-from engine.sources.regular import read_file, read_first
+from engine.sources.regular import file_size, read_file, read_first
 
 
 class FolderSource(Source):
@@ -32,6 +32,10 @@ class FolderSource(Source):
     def read(self, sample: Sample) -> bytes:
         """Return a file's bytes, see Source."""
         return read_file(self._path / sample.path)
+
+    def size(self, sample: Sample) -> int | None:
+        """Return a file's size, see Source."""
+        return file_size(f"{self._top}/{sample.path}")
 
     def stat(self, sample: Sample) -> Stat | None:
         """Return a file's stat, see Source."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import repeat
 
 from cache.commandline.printable import printable
 from cache.failures import Failure, UsageFailure
@@ -9,6 +10,7 @@ from engine.images.formats import HEAD_BYTES, has_image_name, image_format
 from engine.sources.base import Fields, Listing, Sample, SourceOptions
 from engine.sources.folders import FolderReading, components, read_folders
 from engine.sources.labels import label_pattern, spelling_remarks, suggestion, suspicions, tidy
+from engine.sources.samples import Samples
 
 # The kinds of file that are ignored whatever they hold.
 SYSTEM_FILE, REPLACED = "hidden or system files", "replaced by a later one of that name"
@@ -81,10 +83,8 @@ def listing(
     if options.pattern is not None:
         labels, line = labels_by_pattern(options.pattern, names)
         lines.append(line)
-    nothing: list[str | None] = [None] * len(names)
-    if options.labels == "none" or not labels:
-        labels = nothing
-    rows = map(Sample, names, labels, splits or nothing)
+    of_each = repeat(None) if options.labels == "none" or not labels else labels
+    rows = map(Sample, names, of_each, splits or repeat(None))
     result = listing_of(rows, ignored_kinds or {}, lines)
     return replace(result, warnings=()) if options.labels == "none" else result
 
@@ -129,22 +129,18 @@ def listing_of(
     guesses: Iterable[str],
 ) -> Listing:
     """Return samples with their labels in one form each, and what looks wrong with them."""
-    rows = list(rows)
-    spellings = {row.label for row in rows if row.label is not None}
+    samples = Samples(rows)
+    spellings = {label for label in samples.label_counts() if label is not None}
     forms = {label: tidy(label) for label in spellings}
-    untidy = {label for label, form in forms.items() if form != label}
-    samples = [
-        Sample(row.path, forms[row.label], row.split) if row.label in untidy and row.label else row
-        for row in rows
-    ]
+    samples = samples.renamed(forms)
     warnings = _warnings(samples, {form for form in forms.values() if form is not None})
     return Listing(
         samples, dict(ignored_kinds), (*guesses, *spelling_remarks(spellings)), tuple(warnings)
     )
 
 
-def _warnings(samples: Sequence[Sample], classes: set[str]) -> list[str]:
-    labelled = sum(sample.label is not None for sample in samples)
+def _warnings(samples: Samples, classes: set[str]) -> list[str]:
+    labelled = len(samples) - samples.label_counts()[None]
     if not classes and samples:
         hint = suggestion(_to_train_on(samples))
         return ["no image has a label" + (f"; {hint}" if hint else "")]

@@ -52,6 +52,15 @@ def read_file(path: Path) -> bytes:
     return data
 
 
+def file_size(path: str | Path) -> int | None:
+    """Return the size of a regular file in bytes; None where `read_file` gives nothing of it."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a million of them: no Path for each
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
 def read_first(path: Path, most: int) -> bytes:
     """Return a file's first so many bytes; none where they cannot be had, as of a pipe."""
     try:

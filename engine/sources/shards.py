@@ -140,6 +140,11 @@ class ShardsSource(Source):
         shard, inner = self._inner(sample)
         return shard.read(inner)
 
+    def size(self, sample: Sample) -> int | None:
+        """Return the size of a sample of one of the shards, see Source."""
+        shard, inner = self._inner(sample)
+        return shard.size(inner)
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the stat of the shard that a sample is in, see Source."""
         shard, inner = self._inner(sample)

@@ -20,7 +20,7 @@ from engine.sources.base import (
 from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
 from engine.sources.layout import listing
-from engine.sources.regular import read_file
+from engine.sources.regular import file_size, read_file
 from engine.sources.table_rows import TableRow, table_rows
 
 # Rows that the folder of a table's images is told by, and folders that are looked through for it.
@@ -69,6 +69,10 @@ class TableSource(Source):
         if fault := self._faults.get(sample.path):
             raise Unreadable(fault)
         return read_file(self._files.path(sample.path))
+
+    def size(self, sample: Sample) -> int | None:
+        """Return the size of the file that a row names, see Source."""
+        return None if sample.path in self._faults else file_size(self._files.path(sample.path))
 
     def stat(self, sample: Sample) -> Stat | None:
         """Return the stat of the file that a row names, see Source."""

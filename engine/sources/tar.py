@@ -74,6 +74,11 @@ class TarSource(Source):
         except DamagedTar as error:
             raise Unreadable(f"damaged in the archive: {error}") from error
 
+    def size(self, sample: Sample) -> int | None:
+        """Return the size that the archive says, see Source."""
+        member = self._members[sample.path]
+        return None if member.fault else member.size
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the archive's stat, see Source."""
         del sample

@@ -82,6 +82,10 @@ class ZipSource(Source):
         except Exception as error:  # zlib, lzma, struct, BadZipFile, ...: what damage can cause
             raise Unreadable(f"damaged in the archive: {one_line(error)}") from error
 
+    def size(self, sample: Sample) -> int | None:
+        """Return the size that the archive says, see Source."""
+        return self._members[sample.path].file_size
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the archive's stat, see Source."""
         del sample

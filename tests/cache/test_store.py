@@ -388,7 +388,6 @@ def test_nothing_is_read_where_nothing_is_asked_for(tmp_path):
     assert filled(tmp_path).index().read(none).shape == (0, 8)
 
 
-<<<<<<< HEAD
 def test_the_only_space_with_a_dataset_is_taken(tmp_path):
     space = filled(tmp_path / "c", parts=1)
     cache = FeatureCache.open(tmp_path / "c")
@@ -402,7 +401,8 @@ def test_the_only_space_with_a_dataset_is_taken(tmp_path):
         cache.space()
     assert further.id in str(refused.value)
     assert bare.id not in str(refused.value)
-=======
+
+
 def test_what_a_lookup_needs_does_not_grow_with_the_digests(tmp_path):
     space = filled(tmp_path / "c", parts=1, rows=4)
     digests = np.repeat(vectors(4)[0], 100_000, axis=0)
@@ -429,4 +429,3 @@ def test_known_files_are_held_once(tmp_path):
     assert known.digests(["049999"], [stat]) == [digest]
     assert size < 80 * 50_000
     assert peak < 160 * 50_000
->>>>>>> 363e47a (Hold what is known of files once, and look digests up block by block)

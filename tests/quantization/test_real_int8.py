@@ -15,8 +15,8 @@ from engine.images.decode import DECODE_RULE
 from engine.images.framing import Framing
 from engine.precision.calibration_set import Images, calibration_set
 from engine.precision.worker import quantize_file
+from engine.sources.choice import select
 from engine.sources.open import open_source
-from engine.sources.order import select
 
 ARCHIVE = "cats-dogs-2000.zip"
 MOBILENET = "mobilenet_v2_1.00_224_imagenet_notop.weights.h5"
@@ -50,7 +50,7 @@ def quantized(photographs, tmp_path, monkeypatch):
         monkeypatch.setattr(engine.precision.comparison, "is_clear", lambda _: False)
         model = exported_model(backbone_request(*request))
         with open_source(photographs / ARCHIVE) as source:
-            samples = select(source.samples, fraction=None, limit_per_class=200, seed=0)
+            samples = select(source, fraction=None, limit_per_class=200, seed=0)
             images = Images(source, samples, Framing(), DECODE_RULE, 0, 2)
             size = (model.description.height, model.description.width)
             pixels = calibration_set(images, size).pixels

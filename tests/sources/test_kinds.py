@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from source_samples import parquet, tarred, zipped, zipped_in
 
+from engine.sources.choice import select
 from engine.sources.open import open_source
-from engine.sources.order import select
 
 CATS = "Chats à longs poils"
 
@@ -39,7 +39,9 @@ def write_parquet(path, members):
 
 
 def write_webdataset(folder, members):
+    """Write shards as people do: shuffled, with keys that say nothing of the names."""
     folder.mkdir()
+    members = [members[at] for at in np.random.default_rng(1).permutation(len(members))]
     each = -(-len(members) // 3)
     for shard in range(3):
         files = []
@@ -68,7 +70,7 @@ def reading(location):
     """Return digest -> label of all images, and the digests of a choice."""
     with open_source(location) as source:
         digests = {sample: sha256(source.read(sample)).digest() for sample in source.samples}
-        chosen = select(source.samples, fraction=None, limit_per_class=30, seed=0)
+        chosen = select(source, fraction=None, limit_per_class=30, seed=0)
         labels = {digest: sample.label for sample, digest in digests.items()}
         return labels, {digests[sample] for sample in chosen}
 
@@ -78,7 +80,7 @@ def drawn():
     """Members of an archive: 40 distinct images of each of two classes, by path."""
     rng = np.random.default_rng(0)
     names = [f"pets/{label}/{n}.jpg" for label in (CATS, "Dog") for n in range(40)]
-    return [(name, rng.bytes(400)) for name in sorted(names)]
+    return [(name, rng.bytes(400 + n // 5)) for n, name in enumerate(sorted(names))]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -54,6 +54,11 @@ class RemoteFolder(Source):
         """Return a file's bytes, see Source."""
         return read_object(self._place / sample.path, self._size(sample.path))
 
+    def size(self, sample: Sample) -> int | None:
+        """Return the size that the listing says, or what is read has, see Source."""
+        known = self._size(sample.path)
+        return super().size(sample) if known is None else known
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return what the listing said of a file, see Source."""
         return self._stats.get(sample.path)

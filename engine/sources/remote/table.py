@@ -66,6 +66,11 @@ class RemoteTable(Source):
             raise Unreadable(fault)
         return read_object(self._files.place(sample.path))
 
+    def size(self, sample: Sample) -> int | None:
+        """Return the size that the listing says, or what is read has, see Source."""
+        stat = None if sample.path in self._faults else self.stat(sample)
+        return stat.size if stat else super().size(sample)
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return what the listing of its folder says of a file, see Source."""
         return self._files.stat(sample.path)
