@@ -95,12 +95,16 @@ def _apply(arguments: argparse.Namespace, console: Console) -> None:
 
     out = Path(arguments.out).expanduser()
     counts = apply_sheet(Path(arguments.apply).expanduser(), out)
-    words = [str(out), "--cache", "DIR"]
-    following = command_line(console.prog, "engine.extract", "extract", words)
+    following = command_line(
+        console.prog, "engine.extract", "extract", [str(out), "--cache", "DIR"]
+    )
+    # By its name: the labels before lie in the cache as well, and the two contradict each other.
+    named = ["--cache", "DIR", "--dataset", str(out)]
+    last = command_line(console.prog, "engine.fit_head", "fit", named)
     told = ", ".join(f"{count} {what}" for what, count in counts.items())
     console.result(
         {**counts, "out": str(out)},
-        f"{told}; labels in {printable(str(out))}\nnext: {following}",
+        f"{told}; labels in {printable(str(out))}\nnext: {following}\nthen: {last}",
     )
 
 

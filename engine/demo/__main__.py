@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import path
+from cache.commandline.words import command_line
 
 if TYPE_CHECKING:
     from engine.demo.job import Demo
@@ -56,11 +57,11 @@ def _demo(arguments: argparse.Namespace, console: Console) -> None:
     options = DemoOptions(pictures=arguments.pictures, cache=arguments.cache)
     with shown_progress(quiet=console.quiet) as progress, stop_request() as stop:
         demo = demonstrate(options, Execution(progress=progress, stop=stop))
-    console.result(demo.payload(), summary(demo))
+    console.result(demo.payload(), summary(demo, console.prog))
 
 
-def summary(demo: "Demo") -> str:
-    """Return the table that the command prints, and what to make of it."""
+def summary(demo: "Demo", prog: str) -> str:
+    """Return the table that the command prints, and what to do next. prog: how it was called."""
     from engine.demo.job import EPOCHS
 
     first, second, fit = demo.first, demo.second, demo.fit
@@ -81,8 +82,8 @@ def summary(demo: "Demo") -> str:
         "",
         f"The weights of {first.model.backbone} are random here: good for trying the machinery,",
         "not for your images. With ImageNet weights, on a folder for each class:",
-        "  python -m engine.extract FOLDER --cache DIR",
-        "  python -m engine.fit_head --cache DIR",
+        "  " + command_line(prog, "engine.extract", "extract", ["FOLDER", "--cache", "DIR"]),
+        "  " + command_line(prog, "engine.fit_head", "fit", ["--cache", "DIR"]),
     ]
     if demo.kept:
         lines.append(f"kept: features in {demo.kept[0]}, head in {demo.kept[1]}")

@@ -138,9 +138,9 @@ def fit(
     block = solver.block(features.dimension)
     sides = load_sides([labelled.rows(parts.side(side), block=block) for side in SIDES], solver)
     _log.info(
-        "%s trains on %d images of %d classes, split %s",
+        "%s trains on %s images of %d classes, split %s",
         solver.solver,
-        len(parts.train),
+        f"{len(parts.train):,}",
         len(labelled.classes),
         parts.name,
     )

@@ -96,8 +96,8 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
     rate = f", {computed / passes:.1f} images/s" if computed else ""
     ignored = sum(extraction.survey.source.ignored for extraction in extractions)
     counts = (
-        f"{counted(done, 'image')}: {computed} computed, {hits} already in the cache, "
-        f"{counted(duplicates, 'duplicate')}, {rejected} rejected"
+        f"{counted(done, 'image')}: {computed:,} computed, {hits:,} already in the cache, "
+        f"{counted(duplicates, 'duplicate')}, {rejected:,} rejected"
         + (f"; {counted(ignored, 'other file')} ignored" if ignored else "")
     )
     space = (

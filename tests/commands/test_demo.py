@@ -90,6 +90,8 @@ def test_the_table_says_what_was_run(capsys):
     assert lines[4].split()[:5] == ["fit", "the", "head", "28", "0"]
     assert "random" in out
     assert "python -m engine.extract FOLDER --cache DIR" in out
+    assert demo.main(["--pictures", "40"], prog="onceover demo") == 0
+    assert "  onceover fit --cache DIR" in capsys.readouterr().out
     assert max(map(len, lines)) <= 80
 
 

@@ -74,6 +74,9 @@ def test_pictures_are_of_the_source(tmp_path, capsys):
     code, out, _ = run(capsys, "--apply", sheet, "--out", tmp_path / "labels.csv")
     assert code == 0
     assert "60 kept, 0 changed, 0 dropped" in out
+    # The dataset by its name: the cache has the images under the labels before as well.
+    last = f"then: python -m engine.fit_head --cache DIR --dataset {tmp_path / 'labels.csv'}\n"
+    assert out.endswith(last)
     with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     from engine.sources.open import open_source

@@ -83,6 +83,7 @@ def test_so_is_one_of_a_command_below(capsys):
 
 def test_counts_are_in_the_singular_where_they_are_one():
     assert [counted(n, "part") for n in (0, 1, 2)] == ["0 parts", "1 part", "2 parts"]
+    assert counted(2002, "image") == "2,002 images"
     assert counted(2, "class", "classes") == "2 classes"
     assert counted(1, "class", "classes") == "1 class"
 
