@@ -231,6 +231,32 @@ FOLDERS = (
         {"train": 6, "test": 4},
     ),
     Layout(
+        "the same, given itself",
+        {
+            "chest": {
+                "train": CAT_DOG,
+                "test": OTHER_CAT_DOG,
+                "chest": {"train": CAT_DOG},
+            }
+        },
+        {"cat": 5, "dog": 3},
+        {"train": 6, "test": 2},
+        source="chest",
+    ),
+    Layout(
+        "splits of one name",
+        {"pets_train": CAT_DOG, "pets_test": OTHER_CAT_DOG},
+        ALL,
+        SPLIT,
+        says=("pets_test (test), pets_train (train)",),
+    ),
+    Layout(
+        "classes that look like splits",
+        {"first": CAT_DOG, "second": OTHER_CAT_DOG},
+        {"first": 3, "second": 2},
+        says=("first, second are taken for classes, though each holds cat, dog",),
+    ),
+    Layout(
         "splits inside the classes",
         {
             "cat": {"train": {"1.jpg": 1, "2.jpg": 2}, "test": {"5.jpg": 5}},
@@ -269,6 +295,16 @@ FOLDERS = (
         {"cat.0.jpg": 1, "cat.1.jpg": 2, "dog.0.jpg": 3, "dog.1.jpg": 4},
         unlabelled=4,
         says=("no image has a label", "labels '(cat|dog)[^/]*$'"),
+    ),
+    Layout(
+        "the same, in one folder",
+        {
+            "images": {"cat_1.jpg": 1, "cat_2.jpg": 2, "dog_1.jpg": 3, "dog_2.jpg": 4},
+            "annotations": {"list.txt": ""},
+        },
+        {"images": 4},
+        ignored={".txt": 1},
+        says=("of one class: images; the names begin with 'cat', 'dog'",),
     ),
     Layout(
         "labels in the names, by a regular expression",
@@ -354,6 +390,12 @@ TABLES = (
         rejected=("2 of its columns of labels are 1 in the table",),
     ),
     Layout(
+        "the same as true and false, beside a key",
+        **table("id,file_name,cat,dog\n7,1.jpg,True,False\n8,2.jpg,False,True\n"),
+        classes={"cat": 1, "dog": 1},
+        says=("2 columns of 0 and 1",),
+    ),
+    Layout(
         "a column of splits",
         **table(
             "class id,filepaths,labels,data set\n0,1.jpg,OWL,train\n0,2.jpg,OWL,valid\n"
@@ -378,6 +420,11 @@ TABLES = (
         "measurements",
         **table("path,target\n1.jpg,0.5\n2.jpg,1.25\n3.jpg,2\n"),
         error=("numbers, and not whole ones", "measurements are no classes"),
+    ),
+    Layout(
+        "measurements with a decimal comma",
+        **table("path;target\n1.jpg;0,5\n2.jpg;1,25\n"),
+        error=("not whole ones (0,5)", "measurements are no classes"),
     ),
     Layout(
         "back-slashes",

@@ -62,7 +62,7 @@ MEANINGS = {
     "engine.sources.zip_directory.MAX_ZIP_MEMBERS": "files that a zip lists",
     "engine.sources.dialect.MAX_ROWS": "rows of a table",
     "engine.sources.dialect.MAX_TABLE_BYTES": "bytes of a table",
-    "engine.sources.folders.MAX_FOLDERS": "folders of a source",
+    "engine.sources.folder_tree.MAX_FOLDERS": "folders of a source",
     "engine.sources.remote.listing.MAX_DEPTH": "folders in each other, on another file system",
     "engine.sources.load.READ_AHEAD_BYTES": "bytes of encoded images that are read ahead",
     "engine.sources.load.PIXEL_BYTES": "bytes of pixels that are decoded ahead",

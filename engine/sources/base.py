@@ -83,6 +83,7 @@ class SourceOptions:
     label_column: str | None = None
     split_column: str | None = None
     base: str | None = None
+    name: str = ""
 
     @property
     def pattern(self) -> str | None:

@@ -14,16 +14,18 @@ from engine.sources.dialect import Rows, shown_columns
 # Without blanks, `_` and `-`, and in lower case; the first that is there counts.
 _PATHS = (
     *("path", "filename", "file", "filepath", "filepaths", "image", "imagepath", "img"),
-    *("imageid", "idcode", "id"),
+    *("imagename", "imgpath", "imgname", "fname", "imageid", "idcode", "id"),
 )
-_LABELS = ("label", "labels", "class", "category", "target", "species")
+_LABELS = ("label", "labels", "class", "category", "target", "species", "classname", "labelname")
 _ADDRESSES = frozenset({"url", "urls", "imageurl", "imageurls", "link", "href"})
 _SPLITS = ("split", "set", "subset", "dataset")
 
 # Rows that a table without usual names is judged by.
 _JUDGED = 1000
 
-_ZERO_OR_ONE = frozenset({"0", "1", "0.0", "1.0"})
+# As spreadsheets and programs write them.
+ONES = frozenset({"1", "1.0", "true"})
+_ZERO_OR_ONE = ONES | {"0", "0.0", "false"}
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ def _with_label(
 ) -> Columns:
     label = _column(names, options.label_column, _LABELS, path, split)
     others = [n for n in range(len(names)) if n not in (path, split)]
+    # Beside the paths a number or a key of each row is no class: of 0 and 1 there are many columns.
+    one_hot = [n for n in others if _plain(names[n]) not in _PATHS]
     if label is not None:
         guesses = (f"labels from the column {printable(names[label], 40)}",)
         usual = [names[path], names[label]] == ["path", "label"]
@@ -99,9 +103,9 @@ def _with_label(
     if len(others) == 1:
         guesses = (f"labels from the column {printable(names[others[0]], 40)}, the only other",)
         return Columns(names, path, others[0], split, (), guesses)
-    if others and values and all(_is_one_hot(row, others) for row in values):
-        guesses = (f"labels from the {len(others)} columns of 0 and 1, of which one is 1",)
-        return Columns(names, path, None, split, others, guesses)
+    if one_hot and values and all(_is_one_hot(row, one_hot) for row in values):
+        guesses = (f"labels from the {len(one_hot)} columns of 0 and 1, of which one is 1",)
+        return Columns(names, path, None, split, one_hot, guesses)
     if not others or options.labels is not None:  # a regular expression: no column is needed
         return Columns(names, path, None, split)
     raise Failure(
@@ -115,9 +119,9 @@ def _plain(name: str) -> str:
 
 
 def _is_header(values: Sequence[str], options: SourceOptions) -> bool:
-    asked = {options.path_column, options.label_column, options.split_column}
+    asked = {options.path_column, options.label_column, options.split_column} - {None}
     usual = {*_PATHS, *_LABELS, *_ADDRESSES}
-    return any(value in asked or _plain(value) in usual for value in values)
+    return bool(asked) or any(_plain(value) in usual for value in values)
 
 
 def _check_names(shown: str, names: Sequence[str], options: SourceOptions) -> None:
@@ -147,7 +151,7 @@ def _column(
 
 
 def _is_one_hot(row: Sequence[str], columns: Iterable[int]) -> bool:
-    return all(n < len(row) and row[n].strip() in _ZERO_OR_ONE for n in columns)
+    return all(n < len(row) and row[n].strip().lower() in _ZERO_OR_ONE for n in columns)
 
 
 def _without_header(shown: str, values: Sequence[Sequence[str]]) -> Columns:

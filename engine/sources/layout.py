@@ -8,7 +8,8 @@ from cache.commandline.printable import printable
 from cache.failures import Failure, UsageFailure
 from engine.images.formats import HEAD_BYTES, has_image_name, image_format
 from engine.sources.base import Fields, Listing, Sample, SourceOptions
-from engine.sources.folders import FolderReading, components, read_folders
+from engine.sources.folder_tree import components
+from engine.sources.folders import FolderReading, read_folders
 from engine.sources.labels import label_pattern, spelling_remarks, suggestion, suspicions, tidy
 from engine.sources.samples import Samples
 
@@ -75,7 +76,7 @@ def listing(
         raise UsageFailure("no table, and no file beside the images, has labels here")
     by_folder = not labels and options.labels in (None, "folder")
     if by_folder or (options.splits != "none" and not any(splits)):
-        reading = _by_folders(names, options.splits, needed=by_folder)
+        reading = _by_folders(names, options, needed=by_folder)
         places = [reading.places[_folder(name)] for name in names]
         labels = labels or [label for label, _ in places]
         splits = splits if any(splits) else [split for _, split in places]
@@ -89,15 +90,15 @@ def listing(
     return replace(result, warnings=()) if options.labels == "none" else result
 
 
-def _by_folders(names: Sequence[str], splits: str, *, needed: bool) -> FolderReading:
+def _by_folders(names: Sequence[str], options: SourceOptions, *, needed: bool) -> FolderReading:
     """Return what folders say. Where no labels hang on it, what cannot be decided is no split."""
     folders = {_folder(name) for name in names}
     try:
-        return read_folders(folders, splits)
+        return read_folders(folders, options.splits, options.name)
     except Failure:
         if needed:
             raise
-        return read_folders(folders, "none")
+        return read_folders(folders, "none", options.name)
 
 
 def _folder(name: str) -> str:
@@ -147,7 +148,9 @@ def _warnings(samples: Samples, classes: set[str]) -> list[str]:
     warnings = suspicions(classes)
     if len(classes) == 1:
         (label,) = classes
-        warnings.append(f"all images with a label are of one class: {printable(label, 40)}")
+        hint = suggestion(_to_train_on(samples))
+        of_one = f"all images with a label are of one class: {printable(label, 40)}"
+        warnings.append(of_one + (f"; {hint}" if hint else ""))
     if len(classes) > max(20, labelled // 2):
         warnings.append(f"{len(classes)} classes for {labelled} images: are these labels?")
     return warnings

@@ -1,7 +1,7 @@
 """What a user names -> sources: a folder, an archive, a table, or files one by one."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -63,9 +63,12 @@ def open_source(location: str | Path, options: SourceOptions = BY_ITSELF) -> Sou
     shown = printable(unsigned(str(location)))
     try:
         if is_remote(location):
-            source = _open_remote(str(location), options)
+            last = str(location).rstrip("/").rpartition("/")[2]
+            source = _open_remote(str(location), replace(options, name=last.partition(".")[0]))
         else:
-            source = _open(Path(location).expanduser(), options)
+            path = Path(location).expanduser()
+            last = path.resolve().name
+            source = _open(path, replace(options, name=last.partition(".")[0]))
     except FileNotFoundError as error:
         raise Failure(f"there is no {shown}; {_KINDS}") from error
     except Unreadable as error:

@@ -1,6 +1,7 @@
 """Names that speak of a split: `training_set`, `seg_test`, `val`, `test1`, `train-00-of-02`."""
 
 import re
+from collections.abc import Sequence
 
 TRAIN, VALIDATION, TEST = SIDES = ("train", "validation", "test")
 
@@ -38,6 +39,17 @@ def side_of_file(name: str) -> str | None:
     """Return the same for a file of a data set in pieces, whose name may say more."""
     sides = {side for word in _words(name) if (side := _side(word))}
     return sides.pop() if len(sides) == 1 else None
+
+
+def without_common_words(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them have: `cats_train` and `cats_test`.
+
+    The names as they are, if nothing would be left of one.
+    """
+    words = [_words(name) for name in names]
+    common = set(words[0]).intersection(*words[1:]) if len(words) > 1 else set()
+    rests = [" ".join(word for word in each if word not in common) for each in words]
+    return rests if all(rests) else list(names)
 
 
 def is_filler(name: str) -> bool:

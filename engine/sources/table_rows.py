@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from engine.sources.base import SourceOptions
-from engine.sources.columns import Columns, choose_columns
+from engine.sources.columns import ONES, Columns, choose_columns
 from engine.sources.dialect import Rows
 from engine.sources.split_names import side_of
 
+_DECIMAL = re.compile(r"([+-]?\d+),(\d+)\Z")
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -86,7 +87,7 @@ def _image(shown: str, line: int, row: Sequence[str], columns: Columns) -> Table
     side = side_of(split) or split or None
     if columns.one_hot:
         assert columns.names is not None  # their names are the labels
-        ones = [columns.names[n] for n in columns.one_hot if row[n].strip() in ("1", "1.0")]
+        ones = [columns.names[n] for n in columns.one_hot if row[n].strip().lower() in ONES]
         if len(ones) != 1:
             count = (
                 f"{len(ones)} of its columns of labels are" if ones else "no column of labels is"
@@ -105,7 +106,8 @@ def _whole_numbers(shown: str, images: list[TableRow]) -> list[TableRow]:
     """
     labels = dict.fromkeys(image.label for image in images if image.label is not None)
     try:
-        numbers = {label: float(label) for label in labels}
+        # Where `;` parts the values, a comma may be the decimal point.
+        numbers = {label: float(_DECIMAL.sub(r"\1.\2", label)) for label in labels}
     except ValueError:
         return images
     for label, number in numbers.items():
@@ -114,7 +116,10 @@ def _whole_numbers(shown: str, images: list[TableRow]) -> list[TableRow]:
                 f"{shown}: its labels are numbers, and not whole ones ({printable(label, 40)}): "
                 "measurements are no classes; say which column has the classes"
             )
-    if not any("." in label or "e" in label.lower() for label in labels):
+    # A whole number with a comma may be thousands: it stays as it is.
+    if any("," in label for label in labels) or not any(
+        "." in label or "e" in label.lower() for label in labels
+    ):
         return images
     return [
         image if image.label is None else replace(image, label=str(int(numbers[image.label])))

@@ -1,5 +1,6 @@
 """The names in a zip archive, most of which do not say in which encoding they are."""
 
+import re
 import unicodedata
 import zipfile
 import zlib
@@ -10,7 +11,7 @@ _UNICODE_PATH = 0x7075  # APPNOTE 4.6.9: the name once more, in UTF-8
 
 # What programs write who do not say so: DOS and Windows of the west, then of Russia, Japan, China.
 # The first comes last among equals, for it takes any bytes.
-_CODE_PAGES = ("cp850", "cp1252", "cp437", "cp866", "cp932", "gbk")
+_CODE_PAGES = ("cp850", "cp1252", "cp437", "cp866", "cp1251", "cp932", "gbk")
 
 # Names that a code page is told by, and characters of each.
 _JUDGED, _CHARACTERS = 2000, 200
@@ -81,10 +82,17 @@ def _oddness(text: str) -> int:
             # Kanji take two bytes, so any pair of odd letters would do for one: a little against.
             odd += 1 if unicodedata.category(character) == "Lo" else 0
         if before.isalpha() and character.isalpha():
-            odd += 2 if _script(before) != _script(character) else 0
-            odd += 2 if before.islower() and character.isupper() else 0
+            odd += 3 if _script(before) != _script(character) else 0
+            odd += 3 if before.islower() and character.isupper() else 0
         before = character
-    return odd
+    # Accents are among plain letters: a word of nothing else is one of another script.
+    return odd + 3 * sum(map(_is_accents_alone, re.findall(r"[^\W\d_]{2,}", text)))
+
+
+def _is_accents_alone(word: str) -> bool:
+    return not any(letter.isascii() for letter in word) and all(
+        _script(letter) == "LATIN" for letter in word
+    )
 
 
 def _script(letter: str) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.failures import Failure
-from engine.sources import folders
+from engine.sources import folder_tree
 from engine.sources.folders import read_folders
 from engine.sources.split_names import is_filler, side_of, side_of_file
 
@@ -93,7 +93,7 @@ def test_copies_as_deep_as_a_path_can_be():
 
 
 def test_folders_are_bounded(monkeypatch):
-    monkeypatch.setattr(folders, "MAX_FOLDERS", 5)
+    monkeypatch.setattr(folder_tree, "MAX_FOLDERS", 5)
     with pytest.raises(Failure, match="over 5 folders"):
         read_folders(["a/b/c", "d/e/f"])
 
@@ -119,3 +119,13 @@ def test_any_folders_are_read_or_undecided(paths, splits):
     for path, (label, split) in places.items():
         assert label is None or label in path.split("/")
         assert split is None or splits != "none"
+
+
+def test_names_that_differ_in_a_split_are_splits_of_the_same_classes_only():
+    same = read_folders(["x_train/a", "x_train/b", "x_test/a", "x_test/b"])
+    assert same.places["x_train/a"] == ("a", "train")
+    with pytest.raises(Failure, match="x_train, x_test may be splits"):
+        read_folders(["x_train", "x_test"])
+    with pytest.raises(Failure, match="may be splits"):
+        read_folders(["x_train/a", "x_train/b", "x_test/c", "x_test/d"])
+    assert read_folders(["test_cat", "test_dog"]).places["test_cat"] == ("test_cat", None)

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from source_samples import failure, picture, unreadable
 
-from cache.failures import Failure
+from cache.failures import Failure, UsageFailure
 from engine.sources import dialect
+from engine.sources.base import SourceOptions
 from engine.sources.open import open_source
 
 
@@ -98,3 +99,23 @@ def test_any_bytes_as_csv_open_or_fail_cleanly(tmp_path, data):
 def test_a_table_that_is_too_large_is_refused(tmp_path, monkeypatch, limit, words):
     monkeypatch.setattr(dialect, limit, 3)
     assert words in failure(table(tmp_path, "path,label\na,b\nc,d\ne,f\n"))
+
+
+def test_a_whole_number_with_a_comma_may_be_thousands(tmp_path):
+    (tmp_path / "table.csv").write_text("path;label\n1.jpg;1,000\n2.jpg;2,000\n")
+    with open_source(tmp_path / "table.csv") as source:
+        assert [sample.label for sample in source.samples] == ["1,000", "2,000"]
+
+
+@pytest.mark.parametrize("name", ["image_name", "img_path", "fname", "Image Name"])
+@pytest.mark.parametrize("label", ["class_name", "Label Name"])
+def test_further_names_of_columns(tmp_path, name, label):
+    (tmp_path / "table.csv").write_text(f"{name},{label},x\n1.jpg,cat,0\n2.jpg,dog,1\n")
+    with open_source(tmp_path / "table.csv") as source:
+        assert [(s.path, s.label) for s in source.samples] == [("1.jpg", "cat"), ("2.jpg", "dog")]
+
+
+def test_a_column_that_is_asked_for_and_not_there_is_said_of_any_table(tmp_path):
+    (tmp_path / "table.csv").write_text("p,q,r\n1.jpg,cat,train\n")
+    with pytest.raises(UsageFailure, match="has no column zz; it has p,q,r"):
+        open_source(tmp_path / "table.csv", SourceOptions(path_column="zz"))

@@ -147,10 +147,13 @@ def test_a_member_that_claims_to_be_too_large_costs_itself_alone(tmp_path):
         assert reasons(source) == {"a/1.jpg": "larger than 256 MiB", "a/2.jpg": JPEG}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "cp850", "cp1252", "cp437", "cp866", "cp932", "gbk"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "cp850", "cp1252", "cp437", "cp866", "cp1251", "cp932", "gbk"]
+)
 def test_names_in_an_encoding_that_is_not_named(tmp_path, encoding):
     names = {
         "cp866": ["Кошки/белая.jpg", "Собаки/чёрная.jpg"],
+        "cp1251": ["Кошки/белая.jpg", "Собаки/чёрная.jpg"],
         "cp932": ["ねこ/しろいねこ.jpg", "いぬ/表.jpg"],
         "gbk": ["白色的猫/照片一.jpg", "黑色的狗/照片二.jpg"],
     }.get(encoding, ["Chats à longs poils/Grégoire.jpg", "Füchse/über.jpg"])
@@ -174,3 +177,10 @@ def test_a_name_in_unicode_beside_the_old_one_counts(tmp_path):
         file.writestr(member, JPEG)
     with open_source(tmp_path / "a.zip") as source:
         assert reasons(source) == {"cat/猫.jpg": JPEG}
+
+
+@pytest.mark.parametrize("words", [("猫", "犬"), ("ネコ", "イヌ"), ("ねこ", "いぬ")])
+def test_short_japanese_names_of_classes_alone(tmp_path, words):
+    path = zipped_in("cp932", tmp_path / "a.zip", *((f"{word}/1.jpg", JPEG) for word in words))
+    with open_source(path) as source:
+        assert {sample.label for sample in source.samples} == set(words)

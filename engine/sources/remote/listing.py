@@ -12,7 +12,7 @@ from cache.failures import Failure
 from cache.rows import Stat
 from engine.sources.archive import MAX_MEMBERS
 from engine.sources.base import Unreadable
-from engine.sources.folders import MAX_FOLDERS
+from engine.sources.folder_tree import MAX_FOLDERS
 from engine.sources.remote.address import RemotePath
 from engine.sources.remote.reading import retried
 
