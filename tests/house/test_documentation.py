@@ -154,3 +154,11 @@ def test_ci_runs_the_test_command_of_the_readme():
 )
 def test_a_module_has_at_most_250_lines(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_each_decision_has_a_number_of_its_own():
+    """Others name it by that."""
+    numbers = [path.name[:3] for path in sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    assert numbers == sorted(set(numbers))
+    for path in (ROOT / "docs" / "decisions").glob("*.md"):
+        assert path.read_text(encoding="utf-8").startswith(f"# {path.name[:3]}: "), path.name
