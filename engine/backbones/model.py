@@ -58,12 +58,14 @@ class ModelFile:
 
     path: of its graph; `engine.graphs.model_file` says where the rest is.
     digests: SHA-256 of its files. remedy: what to do about one that is damaged.
+    remarks: what its export said, as (level of logging, text).
     """
 
     path: Path
     digests: Digests
     description: ModelDescription
     remedy: str = "delete its folder and run again to make it anew"
+    remarks: tuple[tuple[int, str], ...] = ()
 
 
 def feature_space(
@@ -95,7 +97,8 @@ def read_description(path: Path, model: Path) -> ModelFile:
         names = [field.name for field in fields(ModelDescription)]
         known = {name: record[name] for name in names if name in record}
         digests = Digests(record["sha256"], record.get("data_sha256"))
-        return ModelFile(model, digests, ModelDescription(**known))
+        remarks = tuple((int(level), str(text)) for level, text in record.get("remarks", ()))
+        return ModelFile(model, digests, ModelDescription(**known), remarks=remarks)
     except (OSError, Damaged, ValueError, KeyError, TypeError) as error:
         raise Failure(f"{path} is damaged; delete its folder and run again") from error
 

@@ -16,7 +16,7 @@ import platformdirs
 from cache.failures import Failure
 from engine.backbones.model import ModelFile, read_description, write_description
 from engine.backbones.request import BackboneRequest
-from engine.graphs.model_file import digests
+from engine.graphs.model_file import digest_of_all
 from engine.process.child import run_in_child
 
 _log = logging.getLogger(__name__)
@@ -62,7 +62,10 @@ def exported_model(request: BackboneRequest) -> ModelFile:
                 if not folder.is_dir():
                     raise
                 # Another process was first.
-    return read_description(folder / "model.json", folder / "model.onnx")
+    model = read_description(folder / "model.json", folder / "model.onnx")
+    for level, text in model.remarks:
+        _log.log(level, "%s", text)
+    return model
 
 
 def export_in_child(request: BackboneRequest, folder: Path) -> ModelFile:
@@ -115,4 +118,4 @@ def _key(request: BackboneRequest) -> str:
 def _content(name: str) -> str:
     if name == "imagenet" or name.startswith("random:"):
         return name
-    return digests(Path(name).resolve()).both
+    return digest_of_all(Path(name).resolve())

@@ -35,6 +35,7 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
     from engine.backbones.options import request_from
     from engine.exporters.backbone import export_backbone
     from engine.exporters.limits import SECONDS, limit_memory, limited_time
+    from engine.exporters.remarks import collected_remarks
     from engine.process.progress import shown_progress
 
     request, out = request_from(arguments), Path(arguments.out)
@@ -45,8 +46,10 @@ def _export(arguments: argparse.Namespace, console: Console) -> None:
             stack.enter_context(limited_time(f"{PROG}: {late}; it may hold an endless loop"))
         # Lines of a download come often where there is no bar: somebody waits for this one.
         progress = shown_progress("megabyte", quiet=console.quiet, interval=5.0)
+        remarks = stack.enter_context(collected_remarks())
         model = export_backbone(request, out, stack.enter_context(progress))
     record = {**model.digests.record("sha256", "data_sha256"), **asdict(model.description)}
+    record["remarks"] = remarks
     console.result(record, f"{model.path} is written")
 
 

@@ -14,6 +14,7 @@ from engine.backbones.model import METADATA_KEY, ModelDescription, ModelFile
 from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.request import BackboneRequest
 from engine.exporters.adopt import adopt, is_own
+from engine.exporters.endings import say_flattened, say_onnx_ending
 from engine.exporters.foreign import made_ready
 from engine.exporters.graph import write_model
 from engine.exporters.lrn import write_out_local_response
@@ -21,7 +22,7 @@ from engine.exporters.network import Graph, graph_of, pooled
 from engine.exporters.trial import try_out
 from engine.exporters.weights import load_weights, random_weights, weights_digest
 from engine.graphs.files import read_onnx
-from engine.graphs.model_file import data_file, digests
+from engine.graphs.model_file import data_file, digest_of_all, digests
 from engine.process.progress import Progress, no_progress
 
 
@@ -58,7 +59,7 @@ def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> M
 
     _preprocessing_of(request)  # before what takes long
     if request.is_file:
-        network = load_keras_file(Path(request.backbone), request.layer)
+        network = load_keras_file(Path(request.backbone), request.layer, request.geometry.size)
     else:
         assert request.layer is not None
         network = keras_models.build_architecture(
@@ -101,8 +102,10 @@ def _export_onnx(request: BackboneRequest, path: Path) -> ModelDescription:
         return adopt(request, model, path)
     made_ready(model, request)
     graph = graph_of(model, {}, request.layer)
+    if request.layer is None:
+        say_onnx_ending(source, graph)
     graph = pooled(graph, request.geometry.pool, channels_last=not graph.channels_first)
-    identity = {"backbone": "onnx", "weights": digests(source).both}
+    identity = {"backbone": "onnx", "weights": digest_of_all(source)}
     parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     write_out_local_response(graph.model)
     return _write(graph, identity, graph.output, parameters, request, path, {})
@@ -118,6 +121,7 @@ def _write(
     versions: Mapping[str, str],
 ) -> ModelDescription:
     preprocessing = _preprocessing_of(request)
+    say_flattened(Path(request.backbone).name, graph)
     description = ModelDescription(
         backbone=identity["backbone"],
         weights=identity["weights"],

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, shape_inference
 from cache.failures import Failure, UsageFailure, first_line
 from engine.backbones.request import BackboneRequest
 from engine.graphs.files import without_weights
-from engine.graphs.walk import constants, replace_nodes
+from engine.graphs.walk import constants, rename_reads, replace_nodes
 
 _CAST = (TensorProto.FLOAT16, TensorProto.UINT8, TensorProto.DOUBLE)
 
@@ -133,8 +133,7 @@ def _cast_input(model: onnx.ModelProto, image: onnx.ValueInfoProto) -> None:
         return
     inner = f"{image.name}/cast"
     nodes = list(model.graph.node)
-    for node in nodes:
-        node.input[:] = [inner if name == image.name else name for name in node.input]
+    rename_reads(nodes, {image.name: inner})
     cast = helper.make_node("Cast", [image.name], [inner], to=kind)
     image.type.tensor_type.elem_type = TensorProto.FLOAT
     replace_nodes(model.graph, [cast, *nodes])
@@ -146,6 +145,6 @@ def _cast_output(model: onnx.ModelProto, output: onnx.ValueInfoProto) -> None:
     inner = f"{output.name}/uncast"
     for node in model.graph.node:
         node.output[:] = [inner if name == output.name else name for name in node.output]
-        node.input[:] = [inner if name == output.name else name for name in node.input]
+    rename_reads(model.graph.node, {output.name: inner})
     model.graph.node.append(helper.make_node("Cast", [inner], [output.name], to=TensorProto.FLOAT))
     output.type.tensor_type.elem_type = TensorProto.FLOAT

@@ -16,7 +16,7 @@ from engine.exporters.network import Graph
 from engine.exporters.pixels import preprocessing_nodes
 from engine.exporters.pooling import pooling_nodes
 from engine.graphs.files import write_onnx
-from engine.graphs.walk import needed, replace_nodes
+from engine.graphs.walk import needed, rename_reads, replace_nodes
 
 # Goes before each name of the network, so that no name of ours is taken.
 _PREFIX = "network/"
@@ -108,8 +108,7 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
 def _take_pixels(graph: Graph, preprocessing: Preprocessing) -> None:
     """Put the preprocessing before the network's image input."""
     proto = graph.model.graph
-    for node in proto.node:
-        node.input[:] = [NETWORK_INPUT if name == graph.image else name for name in node.input]
+    rename_reads(proto.node, {graph.image: NETWORK_INPUT})
     (image,) = (entry for entry in proto.input if entry.name == graph.image)
     nodes, new = preprocessing_nodes(
         preprocessing,

@@ -17,7 +17,7 @@ import numpy as np
 from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.keras_progress import KerasOutput
-from engine.exporters.keras_tracing import bring_in, without_xla, write_out_erfc
+from engine.exporters.keras_tracing import bring_in, say_output_sizes, without_xla, write_out_erfc
 from engine.exporters.network import Graph, graph_of
 from engine.exporters.weights import Arrays, LayerShapes
 from engine.process.progress import Progress, no_progress
@@ -135,10 +135,20 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def network_of(model: Any, structure: str, layer: str, *, with_weights: bool) -> Network:
-    """Return a Keras model that ends at `layer` as a network, with its own weights or none."""
+def network_of(
+    model: Any,
+    structure: str,
+    layer: str,
+    *,
+    with_weights: bool,
+    size: tuple[int, int] | None = None,
+) -> Network:
+    """Return a Keras model that ends at `layer` as a network, with its own weights or none.
+
+    size: (height, width) of the images; None for what the model says.
+    """
     weighted = [layer for layer in model.layers if layer.weights]
-    height, width = model.inputs[0].shape[1:3]
+    height, width = size or model.inputs[0].shape[1:3]
     return Network(
         model=model,
         layers=tuple(
@@ -214,6 +224,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
     write_out_erfc(model_proto)
+    say_output_sizes(model_proto, lambda: model.compute_output_shape((None, *network.size, 3)))
     given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}
     return graph_of(model_proto, given_weights, None)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure, first_line
+from engine.exporters.endings import say_keras_ending
 from engine.exporters.keras import Network, import_keras, network_of
 
 # Releases before it, and those of one later line, execute what is in a file in their safe mode:
@@ -38,15 +39,16 @@ _FUNCTION_MODULES = frozenset({"keras.activations", "keras.src.activations", "bu
 _CODE = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
 
 
-def load_keras_file(path: Path, layer: str | None) -> Network:
+def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None = None) -> Network:
     """Return the network of a `.keras` file, cut at `layer` or at its output, with its weights.
 
-    layer: of the network or of one inside it.
+    layer: of the network or of one inside it. size: (height, width) of the images, for a network
+    that leaves it open.
 
     Raises:
         Failure: not a Keras file, one with code in it, one that takes no RGB images, or Keras is a
             release that executes what is in such files.
-        UsageFailure: it has no such layer.
+        UsageFailure: it has no such layer, leaves a size open that was not given, or has another.
     """
     _refuse_old_keras()
     config = _checked_config(path)
@@ -63,22 +65,44 @@ def load_keras_file(path: Path, layer: str | None) -> Network:
             "model.build((None, height, width, 3))"
         )
     shape = model.inputs[0].shape
-    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3 or None in shape[1:3]:
+    if len(model.inputs) != 1 or len(shape) != 4 or shape[-1] != 3:
+        shapes = ", ".join(str(tuple(entry.shape)) for entry in model.inputs)
         raise Failure(
-            f"{path} takes inputs of shape {shape}; a backbone takes RGB images of a fixed size, "
-            "(None, height, width, 3)"
+            f"{path} takes inputs of shape {shapes}; a backbone takes RGB images alone, "
+            "(None, height, width, 3): build a model of one such input and save that"
         )
+    size = _fixed_size(path, tuple(shape[1:3]), size)
     if layer is not None:
         cut = _cut_at(model, layer)
         if cut is None:
             last = [entry.name for entry in model.layers][-8:]
             raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {last}")
     elif len(model.outputs) > 1:
-        raise UsageFailure(f"{path} has {len(model.outputs)} outputs; choose a layer")
+        names = [entry._keras_history.operation.name for entry in model.outputs]
+        raise UsageFailure(
+            f"{path} has {len(model.outputs)} outputs; choose one as layer: {' or '.join(names)}"
+        )
     else:
         cut = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+        say_keras_ending(path, cut)
     structure = hashlib.sha256(config).hexdigest()
-    return network_of(cut, structure, layer or model.layers[-1].name, with_weights=True)
+    name = layer or model.layers[-1].name
+    return network_of(cut, structure, name, with_weights=True, size=size)
+
+
+def _fixed_size(
+    path: Path, own: tuple[int | None, int | None], size: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Return the (height, width) of a network's images, its own where it says one."""
+    if size is None and None in own:
+        raise UsageFailure(f"{path} does not say the size of its images; give one, as size 224")
+    if size is not None and any(a not in (None, b) for a, b in zip(own, size, strict=True)):
+        sides = " x ".join("any" if side is None else str(side) for side in own)
+        raise UsageFailure(f"{path} takes images of {sides} pixels alone; leave the size out")
+    height, width = size or own
+    assert height is not None
+    assert width is not None
+    return height, width
 
 
 def _refuse_old_keras() -> None:

@@ -1,7 +1,7 @@
 """What stands between some layers of Keras and a graph that ONNX knows."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,20 @@ def bring_in(model: Any) -> None:
         for name, value in list(vars(layer).items()):
             if isinstance(value, tf.Tensor):  # and no variable: of those only values are traced
                 object.__setattr__(layer, name, value.numpy())
+
+
+def say_output_sizes(model: onnx.ModelProto, sizes: Callable[[], Sequence[int | None]]) -> None:
+    """Give the only output the sizes that Keras knows, where tracing lost them (Einsum).
+
+    sizes: finds them, the batch's first.
+    """
+    output = model.graph.output[0]
+    dims = output.type.tensor_type.shape.dim
+    if len(model.graph.output) > 1 or (len(dims) > 1 and all(d.dim_value > 0 for d in dims[1:])):
+        return
+    kind = output.type.tensor_type.elem_type
+    shape: list[str | int | None] = ["N", *list(sizes())[1:]]
+    output.CopyFrom(helper.make_tensor_value_info(output.name, kind, shape))
 
 
 def write_out_erfc(model: onnx.ModelProto) -> None:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.graphs.model_file import data_file, other_files
+
 # Bytes of memory: TensorFlow and what a small network needs, and copies of the file's own weights.
 MEMORY = 6 * 2**30
 MEMORY_PER_BYTE = 8
@@ -25,7 +27,9 @@ def limit_memory(network: Path) -> None:
     if sys.platform == "linux":
         import resource
 
-        limit = MEMORY + MEMORY_PER_BYTE * network.stat().st_size
+        files = (network, data_file(network), *other_files(network))
+        size = sum(path.stat().st_size for path in files if path.is_file())
+        limit = MEMORY + MEMORY_PER_BYTE * size
         _, most = resource.getrlimit(resource.RLIMIT_DATA)
         if most == resource.RLIM_INFINITY or limit < most:
             resource.setrlimit(resource.RLIMIT_DATA, (limit, most))

@@ -1,5 +1,6 @@
 """A backbone request -> one ONNX file that can be sent to somebody."""
 
+import logging
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from engine.backbones.request import BackboneRequest
 from engine.backbones.store import export_in_child
 from engine.graphs.files import load_onnx, write_one_file
 from engine.graphs.model_file import digests
+
+_log = logging.getLogger(__name__)
 
 
 def export_one_file(request: BackboneRequest, path: Path) -> ModelFile:
@@ -23,6 +26,8 @@ def export_one_file(request: BackboneRequest, path: Path) -> ModelFile:
         raise UsageFailure(f"there is no folder {path.parent} to write {path.name} in")
     with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
         model = export_in_child(request, Path(folder))
+        for level, text in model.remarks:
+            _log.log(level, "%s", text)
         unfinished = Path(folder) / "one.onnx"
         write_one_file(load_onnx(model.path), unfinished)
         sha256, description = digests(unfinished), model.description

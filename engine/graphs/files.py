@@ -1,7 +1,7 @@
 """ONNX files: strangers' are read as data, ours written without a copy of their weights."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, external_data_helper
 
 from cache.failures import Failure, first_line
-from cache.files import is_link
+from engine.graphs.external import refuse_other_files, says_where
 from engine.graphs.model_file import data_file
 
 # What a constant's place in a data file is a multiple of.
@@ -25,12 +25,12 @@ _LARGE_VALUES = 1024
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, and the file of its larger constants if it is one of ours.
+    """Read a user's ONNX file, and the files in its folder that its larger constants lie in.
 
     Raises:
-        Failure: it is not a valid one, or keeps weights in other files, which is refused.
+        Failure: it is not a valid one, or keeps weights elsewhere, which is refused.
     """
-    model = load_onnx(path)
+    model = _loaded(path, beside=True)
     try:
         onnx.checker.check_model(path)
     except (onnx.checker.ValidationError, ValueError) as error:
@@ -39,11 +39,15 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def load_onnx(path: Path) -> onnx.ModelProto:
-    """Read a model as `read_onnx` does, without looking whether its nodes are what ONNX knows."""
+    """Read a model of ours and its data file, without looking whether ONNX knows its nodes."""
+    return _loaded(path, beside=False)
+
+
+def _loaded(path: Path, *, beside: bool) -> onnx.ModelProto:
     try:
         model = _read_graph(path)
-        _refuse_other_files(path, model)
-        for constant in filter(_says_where, model.graph.initializer):
+        refuse_other_files(path, model, beside=beside)
+        for constant in filter(says_where, model.graph.initializer):
             external_data_helper.load_external_data_for_tensor(constant, str(path.parent))
             constant.ClearField("data_location")
     except (onnx.checker.ValidationError, DecodeError, OSError, ValueError) as error:
@@ -61,7 +65,7 @@ def refuse_foreign(path: Path) -> None:
         model = _read_graph(path)
     except (DecodeError, OSError, ValueError) as error:
         raise Failure(f"{path} is not an ONNX model; it is refused") from error
-    _refuse_other_files(path, model)
+    refuse_other_files(path, model, beside=False)
     attributes = [attribute for node in model.graph.node for attribute in node.attribute]
     inner = any(a.HasField("g") or a.graphs or a.HasField("sparse_tensor") for a in attributes)
     if inner or model.functions or model.graph.sparse_initializer:
@@ -70,68 +74,6 @@ def refuse_foreign(path: Path) -> None:
 
 def _read_graph(path: Path) -> onnx.ModelProto:
     return onnx.load(path, format="protobuf", load_external_data=False)
-
-
-def _refuse_other_files(path: Path, model: onnx.ModelProto) -> None:
-    """Raise Failure if a model keeps weights anywhere but in itself and in its data file.
-
-    What a tensor says beside its values could be read too, once the values' place is said.
-    """
-    data = data_file(path)
-    located = [constant for constant in model.graph.initializer if _says_where(constant)]
-    elsewhere = any(map(_says_where, _inner_tensors(model)))
-    if elsewhere or {_location(constant) for constant in located} - {data.name}:
-        raise Failure(
-            f"{path} keeps weights in other files, which is refused; "
-            "give one file that holds them all"
-        )
-    if located and (is_link(data) or not data.is_file()):
-        raise Failure(f"{data}, the weights of {path.name}, is no file; put it there again")
-
-
-def _says_where(tensor: onnx.TensorProto) -> bool:
-    return bool(tensor.external_data) or tensor.data_location == TensorProto.EXTERNAL
-
-
-def _location(tensor: onnx.TensorProto) -> str:
-    places = {entry.key: entry.value for entry in tensor.external_data}
-    return str(places.get("location", ""))
-
-
-def _inner_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Yield all tensors of a model but the plain constants of its graph itself."""
-    yield from _sparse(model.graph.sparse_initializer)
-    yield from _node_tensors(model.graph.node)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
-        yield from _attribute_tensors(function.attribute_proto)
-    for training in model.training_info:
-        for graph in (training.initialization, training.algorithm):
-            yield from _graph_tensors(graph)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    yield from _sparse(graph.sparse_initializer)
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]:
-    for node in nodes:
-        yield from _attribute_tensors(node.attribute)
-
-
-def _attribute_tensors(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.TensorProto]:
-    for attribute in attributes:
-        yield from (attribute.t, *attribute.tensors)
-        yield from _sparse((attribute.sparse_tensor, *attribute.sparse_tensors))
-        for graph in (attribute.g, *attribute.graphs):
-            yield from _graph_tensors(graph)
-
-
-def _sparse(tensors: Iterable[onnx.SparseTensorProto]) -> Iterator[onnx.TensorProto]:
-    for tensor in tensors:
-        yield from (tensor.values, tensor.indices)
 
 
 def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:

@@ -5,6 +5,7 @@ holds them it copies each one twice: 2 s of VGG16's half a gigabyte, at each sta
 """
 
 import hashlib
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,45 @@ class Digests:
     def record(self, model: str, data: str) -> dict[str, str]:
         """Return them by the names that a record gives them; one of no data file is left out."""
         return {model: self.model, **({} if self.data is None else {data: self.data})}
+
+
+def digest_of_all(model: Path) -> str:
+    """Return one SHA-256 of a user's file and of all files beside it that its weights lie in.
+
+    Of a file that has at most a data file of ours it is `Digests.both`. OSError where the file
+    itself cannot be read.
+    """
+    own = digests(model)
+    others = other_files(model)
+    if not others:
+        return own.both
+    each = "".join(f"{path.name} {file_sha256(path)}\n" for path in others)
+    return hashlib.sha256(f"{own.both}\n{each}".encode()).hexdigest()
+
+
+def other_files(model: Path) -> list[Path]:
+    """Return the files beside a user's ONNX file that it names, other than a data file of ours."""
+    if model.suffix.lower() != ".onnx" or not _mentions(model, b"location"):
+        return []
+    # Most files do without these.
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    from engine.graphs.external import data_names
+
+    try:
+        proto = onnx.load(model, format="protobuf", load_external_data=False)
+    except (DecodeError, ValueError):  # the export says what is wrong with the file
+        return []
+    names = data_names(proto) - {data_file(model).name}
+    return [path for path in map(model.with_name, sorted(names)) if path.is_file()]
+
+
+def _mentions(path: Path, word: bytes) -> bool:
+    if not path.stat().st_size:  # which cannot be mapped
+        return False
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
+        return held.find(word) >= 0
 
 
 def digests(model: Path) -> Digests:

@@ -1,6 +1,6 @@
 """Ways through the nodes of an ONNX graph."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -40,6 +40,26 @@ def operator_set(model: onnx.ModelProto) -> int:
     return max((e.version for e in model.opset_import if e.domain in ("", "ai.onnx")), default=1)
 
 
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Yield the tensors that a node reads, and those that graphs inside it may read."""
+    yield from node.input
+    for inner in _inner_nodes(node):
+        yield from reads(inner)
+
+
+def rename_reads(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Have nodes, and those of graphs inside them, read other tensors: names, old to new."""
+    for node in nodes:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        rename_reads(_inner_nodes(node), names)
+
+
+def _inner_nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            yield from graph.node
+
+
 def needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx.NodeProto]:
     """Return the nodes that some of the tensors `outputs` depend on, in their order.
 
@@ -49,5 +69,5 @@ def needed(nodes: Sequence[onnx.NodeProto], outputs: Iterable[str]) -> list[onnx
     for node in reversed(nodes):
         if wanted.intersection(node.output):
             kept.append(node)
-            wanted.update(node.input)
+            wanted.update(reads(node))
     return kept[::-1]

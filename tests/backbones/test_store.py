@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import write_tiny_backbone
+from transformer_samples import transformer
 
 from cache.failures import Failure, Interrupted, UsageFailure
 from engine.backbones import store as model_store
@@ -328,3 +330,16 @@ def test_the_record_holds_the_description_and_its_hash(request_tiny):
     assert record["backbone"] == "onnx"
     assert (record["height"], record["width"], record["features"]) == (32, 32, 24)
     assert Path(request_tiny.backbone).name == record["provenance"]["source"]
+
+
+def test_what_an_export_said_is_said_each_time(tmp_path, monkeypatch, caplog):
+    """It is of what is taken of the file, which a second user of the model may not know."""
+    monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "models"))
+    onnx.save(transformer(), tmp_path / "vit.onnx")
+    asked = backbone_request(str(tmp_path / "vit.onnx"), "imagenet", None, "none")
+    for _ in range(2):
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            exported_model(asked)
+        (told,) = (r for r in caplog.records if "which are flattened to 408" in r.getMessage())
+        assert told.levelno == logging.WARNING

@@ -12,6 +12,7 @@ from engine.backbones.preprocessing import preprocessing_named
 from engine.exporters.graph import NETWORK_INPUT, write_model
 from engine.exporters.network import graph_of
 from engine.graphs.files import metadata_of, read_onnx, write_onnx
+from engine.graphs.model_file import digest_of_all
 
 NONE = preprocessing_named("none")
 
@@ -151,21 +152,52 @@ def test_a_file_that_is_no_onnx_is_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("place", ["inside", "outside"])
-def test_weights_in_other_files_are_refused_wherever_they_are(tmp_path, place):
+@pytest.mark.parametrize(
+    "name", ["../weights.bin", "sub/weights.bin", "C:weights.bin", "..", "", "/tmp/weights.bin"]
+)
+def test_weights_outside_the_folder_are_refused(tmp_path, name):
+    path = beside(tmp_path, name)
+    with pytest.raises(Failure, match="keeps weights in other files"):
+        read_onnx(path)
+
+
+def test_weights_in_any_file_of_the_folder_are_read(tmp_path):
+    path = beside(tmp_path, "weights of mine.bin")
+    kernel = onnx.load(tmp_path / "tiny.onnx").graph.initializer[0]
+    read = read_onnx(path).graph.initializer[0]
+    np.testing.assert_array_equal(numpy_helper.to_array(read), numpy_helper.to_array(kernel))
+    before = digest_of_all(path)
+    data = path.with_name("weights of mine.bin")
+    content = data.read_bytes()
+    data.write_bytes(content[:-1] + b"?")
+    assert digest_of_all(path) != before
+    data.unlink()
+    with pytest.raises(Failure, match=r"weights of mine\.bin, the weights of x\.onnx, is no file"):
+        read_onnx(path)
+    (tmp_path / "elsewhere.bin").write_bytes(content)
+    try:
+        data.symlink_to(tmp_path / "elsewhere.bin")
+    except OSError:
+        return  # no links for this user
+    with pytest.raises(Failure, match="is no file"):
+        read_onnx(path)
+
+
+def beside(tmp_path, name):
+    """Write a network whose kernel is said to lie in a file; write that too, where it can be."""
     model = onnx.load(write_tiny_backbone(tmp_path / "tiny.onnx"))
     folder = tmp_path / "model"
     folder.mkdir()
     kernel = model.graph.initializer[0]
-    target = folder if place == "inside" else tmp_path
-    (target / "weights.bin").write_bytes(kernel.raw_data)
-    name = "weights.bin" if place == "inside" else "../weights.bin"
+    for target in (tmp_path, folder):
+        (target / "weights.bin").write_bytes(kernel.raw_data)
+    if name.endswith("mine.bin"):
+        (folder / name).write_bytes(kernel.raw_data)
     external_data_helper.set_external_data(kernel, name)
     kernel.ClearField("raw_data")
     kernel.data_location = TensorProto.EXTERNAL
     (folder / "x.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(Failure, match="keeps weights in other files"):
-        read_onnx(folder / "x.onnx")
+    return folder / "x.onnx"
 
 
 def test_a_constant_node_with_its_value_in_another_file_is_refused(tmp_path):
