@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 # Pairs from this cosine on are shown: some of them are strangers, few copies are missed.
 _SHOWN = 0.85
 
-# How many of what is ranked count as findings at most; the sheet has every image.
+# How many odd, uncertain or alike images count as findings at most; the sheet has every image.
 _MOST = 200
 
 
@@ -57,7 +57,8 @@ class Findings:
         """Images whose label another one is more probable than, the most suspected first."""
         labels = self.features.y
         wrong = (self.suggested >= 0) & (self.suggested != labels)
-        return np.array([image for image in self.ranked if wrong[image]], np.int64)[:_MOST]
+        ranked = self.ranked
+        return ranked[wrong[ranked]]
 
     @property
     def uncertain(self) -> np.ndarray:

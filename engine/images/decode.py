@@ -45,10 +45,12 @@ class Decoded:
 
     remark: what is odd about them, in a line that is the same for all images of which it is true;
         empty where nothing is.
+    picture: (height, width) of the whole picture, upright, before any resize.
     """
 
     pixels: np.ndarray
     remark: str
+    picture: tuple[int, int]
 
 
 def decode(
@@ -84,8 +86,9 @@ def decode_with_remark(data: bytes, size: tuple[int, int], framing: Framing) -> 
         image = _eight_bits(picture)
         del picture  # so that there are never three images of a size in memory
         image = _upright(image, orientation)
-        box = _box(image, full[::-1] if swaps_sides(orientation) else full, size, framing.crop)
-        return Decoded(_pixels(image, size, framing.interpolation, box), remark)
+        full = full[::-1] if swaps_sides(orientation) else full
+        box = _box(image, full, size, framing.crop)
+        return Decoded(_pixels(image, size, framing.interpolation, box), remark, full[::-1])
     except Rejected:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):

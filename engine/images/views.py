@@ -38,4 +38,4 @@ def decode_views(data: bytes, size: tuple[int, int], framing: Framing, views: in
             top = int(rng.integers(0, larger[0] - height + 1))
             left = int(rng.integers(0, larger[1] - width + 1))
             pictures.append(wide[top : top + height, left : left + width])
-    return Decoded(np.stack(pictures), image.remark)
+    return Decoded(np.stack(pictures), image.remark, image.picture)

@@ -80,6 +80,7 @@ def classifier_page(record: Mapping[str, Any], model: Path, runtime: WebRuntime)
         "height": record["height"],
         "width": record["width"],
         "interpolation": record["interpolation"],
+        "crop": record.get("crop", "squash"),
         "model": {"inside": inside, "name": model.name},
     }
     return render(

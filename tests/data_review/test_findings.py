@@ -7,6 +7,7 @@ from data_review_samples import COUNT, planted
 
 from cache.failures import Failure
 from cache.store import FeatureCache
+from engine.data_review import findings as module
 from engine.data_review.findings import review
 from engine.heads.open_features import open_features
 
@@ -21,6 +22,18 @@ def test_planted_labels_come_first(tmp_path):
     assert payload["labels"][0]["label"] != payload["labels"][0]["suggested"]
     assert payload["labels"][0]["score"] > 0.5
     assert payload["rejected"] == [{"path": "broken.jpg", "reason": "the file is empty"}]
+
+
+def test_no_suspected_label_is_left_uncounted(tmp_path, monkeypatch):
+    """Where the features say nothing of the labels, half of them are suspected."""
+    monkeypatch.setattr(module, "_MOST", 30)
+    drawn = np.random.default_rng(0).random(COUNT) < 0.5
+    findings = review(open_features(planted(tmp_path, wrong=set(np.flatnonzero(drawn).tolist()))))
+    wrong = findings.suggested != findings.features.y
+    assert len(findings.suspects) == wrong.sum() > 30
+    assert len(findings.payload()["labels"]) == wrong.sum()
+    falling = findings.suspicion[findings.suspects]
+    assert (np.diff(falling) <= 0).all()
 
 
 def test_copies_are_paired_and_share_a_fold(tmp_path):

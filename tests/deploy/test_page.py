@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from engine.export import main
+from engine.extract import main as extract
+from engine.fit_head import main as fit_head
 from engine.pages import classifier
 
 SCRIPT = Path(__file__).with_name("drop.mjs")
@@ -67,6 +69,30 @@ def test_the_page_says_what_predict_says(
     for name, probabilities in expected.items():
         agrees(result["answers"][name], probabilities)
     assert result["answers"]["broken.jpg"]["probabilities"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("chromium")
+@pytest.mark.parametrize(
+    "framing",
+    [["--crop", "center"], ["--interpolation", "bicubic"], ["--interpolation", "nearest"]],
+)
+def test_the_page_frames_pictures_as_the_features_were(
+    deployed, pictures, answers, run_node, node_modules, tiny_backbone, tmp_path, framing
+):
+    cache = tmp_path / "cache"
+    options = ["--backbone", str(tiny_backbone), "--preprocessing", "caffe", "--precision", "fp32"]
+    source = str(deployed / "pictures")
+    assert extract([source, "--cache", str(cache), *options, *framing, "--quiet"]) == 0
+    assert fit_head(["--cache", str(cache), "--no-report", "--quiet"]) == 0
+    (head,) = (cache / "heads").iterdir()
+    page = tmp_path / "pets.html"
+    options = ["--out", str(tmp_path / "pets.onnx"), "--page", str(page)]
+    options += ["--runtime", str(node_modules / "onnxruntime-web"), "--quiet"]
+    assert main(["--head", str(head), *options]) == 0
+    result = dropped(run_node, page, *pictures)
+    for name, probabilities in answers(head, *pictures).items():
+        agrees(result["answers"][name], probabilities)
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_a_page_has_the_pictures_of_its_mistakes(tmp_path):
     assert 0 < len(pictures) == min(wrong, 24)
     for picture in pictures:
         data = base64.b64decode(picture.removeprefix("data:image/jpeg;base64,"))
-        assert Image.open(io.BytesIO(data)).size == (96, 96)
+        assert Image.open(io.BytesIO(data)).size == (96, 77)  # of 50 x 40
 
 
 def test_warnings_come_first(tmp_path):

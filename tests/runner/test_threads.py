@@ -79,7 +79,7 @@ def decode_numbers(monkeypatch):
             raise Rejected("too large")
         pixels = np.empty((*size, 3), np.uint8)
         pixels[:] = list(number.to_bytes(3, "big"))
-        return Decoded(pixels, "")
+        return Decoded(pixels, "", pixels.shape[:2])
 
     monkeypatch.setattr(loading, "decode_with_remark", decode)
 

@@ -44,7 +44,7 @@ def heap(monkeypatch):
 
     def decode(data, size, _):
         heap.add(-len(data))
-        return Decoded(np.zeros((*size, 3), np.uint8), "")
+        return Decoded(np.zeros((*size, 3), np.uint8), "", size)
 
     monkeypatch.setattr(load, "decode_with_remark", decode)
     return heap

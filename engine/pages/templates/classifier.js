@@ -1,7 +1,7 @@
 "use strict";
 const place = (id) => document.getElementById(id);
 const classes = JSON.parse(place("classes").textContent);
-const { height, width, interpolation, model } = JSON.parse(place("settings").textContent);
+const { height, width, interpolation, crop, model } = JSON.parse(place("settings").textContent);
 
 // Bytes that are in the page as base64 of gzip.
 async function unpacked(id) {
@@ -38,21 +38,22 @@ const FILTERS = {
 };
 
 // For each new place the first old one, and the weights of it and the next, whole numbers of `bits`.
-function taps(from, to, filter) {
-  const scale = from / to, wide = Math.max(scale, 1), all = [];
+// Of `from` old places the part from `begin` to `end` becomes `to` new ones.
+function taps(from, to, [begin, end], filter) {
+  const scale = (end - begin) / to, wide = Math.max(scale, 1), all = [];
   let greatest = 0;
   for (let n = 0; n < to; n++) {
-    const centre = (n + 0.5) * scale;
+    const centre = begin + (n + 0.5) * scale;
     if (!filter) {
-      all.push({ start: Math.floor(centre), weights: [1] });
+      all.push({ start: Math.min(from - 1, Math.floor(centre)), weights: [1] });
       continue;
     }
-    const start = Math.max(0, Math.floor(centre - filter.support * wide + 0.5));
-    const end = Math.min(from, Math.floor(centre + filter.support * wide + 0.5));
+    const first = Math.max(0, Math.floor(centre - filter.support * wide + 0.5));
+    const last = Math.min(from, Math.floor(centre + filter.support * wide + 0.5));
     const weights = [];
-    for (let x = start; x < end; x++) weights.push(filter.at((x - centre + 0.5) / wide));
+    for (let x = first; x < last; x++) weights.push(filter.at((x - centre + 0.5) / wide));
     const sum = weights.reduce((a, b) => a + b, 0);
-    all.push({ start, weights: weights.map((weight) => weight / sum) });
+    all.push({ start: first, weights: weights.map((weight) => weight / sum) });
     greatest = Math.max(greatest, ...all[n].weights);
   }
   let bits = filter ? 22 : 0;
@@ -61,37 +62,54 @@ function taps(from, to, filter) {
   return { all, bits };
 }
 
-// Values of `channels`, as many as `width` of them in a row -> `to` rows of them, or of that width.
-function along(direction, { data, width, height, channels }, to, filter) {
+// RGBA -> RGBA of as many columns, or of as many rows: the part of it that is wanted.
+function along(direction, { data, width, height }, to, part, filter) {
   const columns = direction === "columns";
-  const { all, bits } = taps(columns ? height : width, to, filter);
+  const { all, bits } = taps(columns ? height : width, to, part, filter);
   const half = bits ? 2 ** (bits - 1) : 0;
   const size = columns ? { width, height: to } : { width: to, height };
-  const result = new Uint8ClampedArray(size.width * size.height * channels);
-  const step = columns ? width * channels : channels;
+  const result = new Uint8ClampedArray(size.width * size.height * 4);
+  const step = columns ? width * 4 : 4;
   for (let y = 0, o = 0; y < size.height; y++) {
     for (let x = 0; x < size.width; x++) {
       const { start, weights } = all[columns ? y : x];
-      const first = columns ? (start * width + x) * channels : (y * width + start) * channels;
-      for (let c = 0; c < channels; c++, o++) {
+      const first = columns ? (start * width + x) * 4 : (y * width + start) * 4;
+      for (let c = 0; c < 4; c++, o++) {
         let sum = half;
         for (let k = 0, i = first + c; k < weights.length; k++, i += step) sum += weights[k] * data[i];
         result[o] = sum >> bits;
       }
     }
   }
-  return { data: result, ...size, channels };
+  return { data: result, ...size };
 }
 
-function resized(image) {
-  const filter = FILTERS[interpolation];
-  if (interpolation === "bilinear") return along("rows", along("columns", image, height, filter), width, filter);
-  return along("columns", along("rows", image, width, filter), height, filter);
+// What a picture would be resized to, all of it; the middle of that is taken (engine.images.framing).
+function whole(picture) {
+  if (crop === "squash") return { height, width };
+  const size = { height: Math.floor(height / 0.875), width: Math.floor(width / 0.875) };
+  const [exact, other] = size.height * picture.width >= size.width * picture.height ? ["height", "width"] : ["width", "height"];
+  const least = { height, width }[other];
+  return { ...size, [other]: Math.max(Math.floor((size[exact] * picture[other]) / picture[exact]), least) };
+}
+
+// image: as it is held, maybe reduced. picture: its size before that.
+function resized(image, picture) {
+  const all = whole(picture), filter = FILTERS[interpolation];
+  const part = (side, cut) => {
+    const before = (all[side] - cut) / 2, scale = image[side] / all[side];
+    const start = before % 1 === 0.5 ? 2 * Math.round(before / 2) : Math.round(before); // halves to even
+    return [start * scale, Math.min((start + cut) * scale, image[side])];
+  };
+  const down = part("height", height), across = part("width", width);
+  if (interpolation === "bilinear") return along("rows", along("columns", image, height, down, filter), width, across, filter);
+  return along("columns", along("rows", image, width, across, filter), height, down, filter);
 }
 
 // A photograph of many pixels is decoded at a half, quarter or eighth by `predict`: the mean of as many here.
 function reduced(image) {
-  const room = Math.min(Math.floor(image.width / (2 * width)), Math.floor(image.height / (2 * height)));
+  const all = whole(image);
+  const room = Math.min(Math.floor(image.width / (2 * all.width)), Math.floor(image.height / (2 * all.height)));
   const by = [8, 4, 2].find((factor) => room >= factor);
   if (!by) return image;
   const size = { width: Math.ceil(image.width / by), height: Math.ceil(image.height / by) };
@@ -108,7 +126,7 @@ function reduced(image) {
       for (let c = 0; c < 4; c++, o++) data[o] = sums[c] / ((right - x * by) * (below - y * by));
     }
   }
-  return { data, ...size, channels: 4 };
+  return { data, ...size };
 }
 
 // A file's pixels, turned as its camera says, no colour profile applied, what is transparent white.
@@ -122,10 +140,10 @@ async function pixelsOf(file) {
   context.fillRect(0, 0, bitmap.width, bitmap.height);
   context.drawImage(bitmap, 0, 0);
   const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
-  let image = { data, width: bitmap.width, height: bitmap.height, channels: 4 };
+  const picture = { data, width: bitmap.width, height: bitmap.height };
   const start = new Uint8Array(await file.slice(0, 2).arrayBuffer());
-  if (start[0] === 0xff && start[1] === 0xd8) image = reduced(image); // a JPEG
-  const small = resized(image).data, pixels = new Uint8Array(height * width * 3);
+  const jpeg = start[0] === 0xff && start[1] === 0xd8;
+  const small = resized(jpeg ? reduced(picture) : picture, picture).data, pixels = new Uint8Array(height * width * 3);
   for (let i = 0, o = 0; o < pixels.length; i += 4) {
     for (let c = 0; c < 3; c++) pixels[o++] = small[i + c];
   }
