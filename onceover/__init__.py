@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from engine.estimators.classifier import Classifier as Classifier
     from engine.estimators.classifier import load_classifier as load_classifier
     from engine.estimators.feature_cache import FeatureCache as FeatureCache
+    from engine.estimators.fit import write_fit as write_fit
     from engine.heads.features import Features as Features
     from engine.heads.head import Head as Head
     from engine.process.progress import ProgressBar as ProgressBar
@@ -30,6 +31,7 @@ _MODULES: Mapping[str, str] = MappingProxyType(
         "Head": "engine.heads.head",
         "ProgressBar": "engine.process.progress",
         "load_classifier": "engine.estimators.classifier",
+        "write_fit": "engine.estimators.fit",
     }
 )
 
@@ -42,6 +44,7 @@ __all__ = [
     "Head",
     "ProgressBar",
     "load_classifier",
+    "write_fit",
 ]
 
 

@@ -12,15 +12,25 @@ from engine.heads.split import SIDES
 _NAMED = 10
 
 
-def write_fit(fit: Fit, out: str | None, *, report: bool) -> Path:
-    """Write a head with its metrics and, if asked, `report.html`; return their folder.
+def write_fit(fit: Fit, folder: str | Path | None = None, *, report: bool = True) -> Path:
+    """Write what the command `fit` writes of a fit; return its folder.
 
-    out: None for a folder in the cache, see `default_folder`.
+    >>> from onceover import FeatureCache, write_fit
+    >>> folder = write_fit(FeatureCache.open(cache).features().fit_head(seed=0))
+    >>> (folder / "report.html").is_file()
+    True
+
+    Head, metrics and predictions are what `Fit.save` writes as well; the report is a page of
+    figures, mistakes and what more images would bring, for which heads are fitted on fewer images.
+
+    folder: None for one in the cache, by a name that says what was chosen.
+    report: whether to write the page.
 
     Raises:
-        Failure, OSError: as `write_head`.
+        Failure: `folder` is a file, or a head of other choices is in it.
+        OSError: something could not be written.
     """
-    folder = Path(out) if out else default_folder(fit)
+    folder = Path(folder).expanduser() if folder else default_folder(fit)
     if not report:
         write_head(fit, folder)
         return folder

@@ -64,6 +64,8 @@ class Fit:
     def save(self, folder: str | Path) -> Path:
         """Write head, metrics and predictions into a folder, which is made; return it.
 
+        `onceover.write_fit` writes the report as well.
+
         Raises:
             Failure: `folder` is a file, or a head of other choices is in it.
             OSError: something could not be written.
