@@ -58,7 +58,7 @@ class Findings:
         labels = self.features.y
         wrong = (self.suggested >= 0) & (self.suggested != labels)
         ranked = self.ranked
-        return ranked[wrong[ranked]]
+        return np.asarray(ranked[wrong[ranked]])
 
     @property
     def uncertain(self) -> np.ndarray:
