@@ -91,7 +91,8 @@ def _check_output(arguments: argparse.Namespace) -> None:
 
     from engine.exporters.output import check_output
 
-    inputs = (arguments.backbone, arguments.weights, arguments.calibrate, arguments.head)
+    networks = (arguments.backbone, arguments.weights, arguments.head)
+    inputs = (*networks, arguments.calibrate, arguments.cache)
     check_output(Path(arguments.out), inputs, force=arguments.force)
 
 

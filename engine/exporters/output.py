@@ -11,7 +11,8 @@ def check_output(path: Path, inputs: Iterable[str | Path | None], *, force: bool
     """Check that a file may be written.
 
     inputs: files and folders that the export reads; None and what is no path of a file are passed
-        over. force: whether a file that no export wrote may be replaced; an input may not.
+        over. force: whether a file that no export wrote may be replaced; an input may not, nor
+        anything in a folder that is one.
 
     Raises:
         UsageFailure: it is one of the inputs, or there is no folder to write it in.
@@ -23,10 +24,15 @@ def check_output(path: Path, inputs: Iterable[str | Path | None], *, force: bool
         raise UsageFailure(f"{path} is a folder; give a file to write")
     if not path.exists():
         return
+    exported = _is_export(path)
     for given in inputs:
-        if given is not None and Path(given).exists() and path.samefile(given):
+        if given is None or not Path(given).exists():
+            continue
+        if path.samefile(given):
             raise UsageFailure(f"{path} is what is to be exported; give another file to write")
-    if not force and not _is_export(path):
+        if not exported and path.resolve().is_relative_to(Path(given).resolve()):
+            raise UsageFailure(f"{path} is in {given}, which is read; give another file to write")
+    if not force and not exported:
         raise Failure(
             f"{path} is there and was not written by an export; give another file, or force it"
         )

@@ -54,3 +54,17 @@ def test_another_file_is_replaced_by_force_alone(network, tmp_path, capsys, cont
 def test_a_folder_is_no_file(network, tmp_path, capsys):
     assert export(network, tmp_path) == 2
     assert "is a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--head", "--calibrate", "--cache"])
+def test_nothing_in_a_folder_that_is_read_is_written_over(network, tmp_path, capsys, option):
+    folder = tmp_path / "read"
+    (folder / "cats").mkdir(parents=True)
+    mine = folder / "cats" / "1.jpg"
+    mine.write_bytes(b"a picture")
+    (tmp_path / "link").symlink_to(folder)
+    for out in (mine, tmp_path / "link" / "cats" / "1.jpg"):
+        precision = ["--precision", "int8"] if option == "--calibrate" else []
+        assert export(network, out, option, str(folder), *precision, "--force") == 2
+        assert "which is read; give another file to write" in capsys.readouterr().err
+    assert mine.read_bytes() == b"a picture"
