@@ -1,6 +1,7 @@
 """What nothing uses any more."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +12,13 @@ import numpy as np
 from cache.aside import parts_aside, put_back
 from cache.files import TEMPORARY, is_link
 from cache.index import Index
+from cache.lost import is_lost_dataset, is_lost_space
 from cache.maintenance import maintenance
 from cache.part import Part
 from cache.space import Space
 from cache.store import FeatureCache
+
+_log = logging.getLogger(__name__)
 
 # Seconds within which a file may belong to a run that is still under way.
 MIN_AGE = 3600.0
@@ -50,7 +54,9 @@ def leftovers(cache: FeatureCache) -> list[Path]:
         path
         for space in spaces
         for folder in (space.path / "datasets").glob("*/")
-        if not is_link(folder) and not (folder / "dataset.json").exists()
+        if not is_link(folder)
+        and not (folder / "dataset.json").exists()
+        and not is_lost_dataset(folder)
         for path in folder.iterdir()
     )
     files = {*unfinished, *aside, *nameless}
@@ -73,13 +79,19 @@ def find_garbage(cache: FeatureCache, min_age: float = MIN_AGE) -> Garbage:
     unused = [
         folder
         for folder in (cache.path / "spaces").glob("*/")
-        if not (folder / "space.json").exists() and not is_link(folder) and is_old(folder, min_age)
+        if not (folder / "space.json").exists()
+        and not is_link(folder)
+        and not is_lost_space(folder)
+        and is_old(folder, min_age)
     ]
     parts: list[tuple[Space, Sequence[Part]]] = []
     rows = 0
     markers: set[Path] = set()
     for space in cache.spaces():
         markers.update(space.partial_rows())
+        if any(map(is_lost_dataset, (space.path / "datasets").glob("*/"))):
+            _log.warning("%s has lost the name of a dataset, see verify; left alone", space.path)
+            continue
         if not space.datasets():
             if is_old(space.path / "parts", min_age):
                 unused.append(space.path)

@@ -135,3 +135,11 @@ def read_regular(path: Path, limit: int) -> bytes:
         if os.fstat(file.fileno()).st_size > limit:
             raise Damaged(f"{path} is damaged: it is larger than {limit} bytes")
         return file.read()
+
+
+def home_path(path: str | Path) -> Path:
+    """Return a path whose `~` or `~user` at the beginning is the home folder.
+
+    Of a user that there is not it stays as it is, where `Path.expanduser` raises RuntimeError.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cache.failures import Failure
-from cache.files import Damaged, sync_folder
+from cache.files import TEMPORARY, Damaged, sync_folder
 from cache.maintenance import maintenance
 from cache.segments import Segments, segments_of
 from cache.space import Space
@@ -66,11 +66,16 @@ def _refuse_run_under_way(segments: Segments) -> None:
 
 
 def _remove(segments: Segments) -> None:
-    """Remove the name first: without it the folder is no dataset, and gc finds what a kill left."""
-    segments.record.unlink(missing_ok=True)
+    """Hide the name first: without it the folder is no dataset, and gc finds what a kill left."""
+    hidden = segments.folder / f"{TEMPORARY}{segments.record.name}"
+    with contextlib.suppress(FileNotFoundError):
+        segments.record.replace(hidden)
     sync_folder(segments.folder)
     for path in segments.folder.iterdir():
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            path.unlink()  # Windows deletes no file that somebody reads
+        if path != hidden:  # which goes last: it says that the rows are not lost
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                path.unlink()  # Windows deletes no file that somebody reads
     with contextlib.suppress(OSError):
+        if list(segments.folder.iterdir()) == [hidden]:
+            hidden.unlink()
         segments.folder.rmdir()

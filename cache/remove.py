@@ -44,7 +44,7 @@ def remove_garbage(cache: FeatureCache, garbage: Garbage) -> Removed:
     """
     removed = Removed()
     with maintenance(cache.path):
-        for path in garbage.files:
+        for path in reversed(garbage.files):  # what is hidden, such as a name, after its rows
             if _is_named(path):
                 continue  # the dataset of these rows has come back
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cache.files import Damaged, file_sha256
+from cache.lost import is_lost_dataset, is_lost_space
 from cache.notes import read_note
 from cache.part import SUFFIX, open_part, set_aside
 from cache.record import read_record
@@ -16,6 +17,8 @@ from cache.segment_kind import names_its_bytes
 from cache.segments import Segments, read_segments
 from cache.space import Space
 from cache.store import FeatureCache
+
+_EXTRACT_AGAIN = "the next extraction of the same source writes it anew"
 
 
 @dataclass
@@ -45,6 +48,8 @@ def verify(cache: FeatureCache) -> Verified:
 
     It may be at work while others read and extract: rows are read before the parts.
 
+    A record that is gone, of a space or a dataset whose features or rows are there, is damaged.
+
     A damaged part is set aside, so that the next extraction computes its images again; a damaged
     note too. Of damaged rows nothing is served until the next extraction of that source
     replaces them; damaged records are mended by the next extraction.
@@ -55,7 +60,12 @@ def verify(cache: FeatureCache) -> Verified:
     result = Verified()
     with _noting(cache.path / "cache.json", result):
         read_record(cache.path / "cache.json", "cache")
-    for record in sorted((cache.path / "spaces").glob("*/space.json")):
+    for folder in sorted((cache.path / "spaces").glob("*/")):
+        record = folder / "space.json"
+        if is_lost_space(folder):
+            result.damaged[str(record)] = f"it is gone; {_EXTRACT_AGAIN}"
+        if not record.exists():
+            continue
         with _noting(record, result):
             space = Space.open(record.parent)
             rows = _verify_rows(space, result)
@@ -92,6 +102,9 @@ def _verify_rows(space: Space, result: Verified) -> list[_Wanted]:
     rows = []
     for folder in sorted((space.path / "datasets").glob("*/")):
         segments = None
+        if is_lost_dataset(folder):
+            record = folder / "dataset.json"
+            result.damaged[str(record)] = f"it is gone, with a dataset's name; {_EXTRACT_AGAIN}"
         with _noting(folder / "dataset.json", result):
             segments = read_segments(folder)
         for path in sorted(folder.glob(f"[!.]*{SUFFIX}")):

@@ -60,6 +60,7 @@ def _minutes(text: str) -> float:
 def _compare(arguments: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
+    from cache.files import home_path
     from engine.backbone_comparison.candidate import read_candidates
     from engine.backbone_comparison.compare import compare
     from engine.backbone_comparison.write import summary, write_comparison
@@ -78,7 +79,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
             console.say(line)
         execution = Execution(threads=arguments.threads, progress=progress, stop=stop)
         comparison = compare(images, arguments.cache, candidates, arguments.budget, execution)
-    out = None if arguments.out is None else Path(arguments.out).expanduser()
+    out = None if arguments.out is None else home_path(arguments.out)
     folder = write_comparison(comparison, Path(arguments.cache), out)
     console.result(comparison.payload(), summary(comparison, folder))
 

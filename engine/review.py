@@ -63,9 +63,9 @@ def _review(arguments: argparse.Namespace, console: Console) -> None:
         return
     if arguments.cache is None:
         raise UsageFailure("--cache is missing: where the features are")
-    from pathlib import Path
 
     from cache.commandline.printable import printable
+    from cache.files import home_path
     from cache.store import FeatureCache
     from engine.data_review.findings import review
     from engine.data_review.sheet import NAME
@@ -75,7 +75,7 @@ def _review(arguments: argparse.Namespace, console: Console) -> None:
     cache = FeatureCache.open(arguments.cache)
     features = open_features(cache.space(arguments.space), arguments.dataset)
     findings = review(features, seed=arguments.seed)
-    out = None if arguments.out is None else Path(arguments.out).expanduser()
+    out = None if arguments.out is None else home_path(arguments.out)
     folder = write_review(findings, cache.path, out)
     sheet = folder / NAME
     words = ["--apply", str(sheet), "--out", "labels.csv"]
@@ -88,13 +88,13 @@ def _review(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _apply(arguments: argparse.Namespace, console: Console) -> None:
-    from pathlib import Path
 
     from cache.commandline.printable import printable
+    from cache.files import home_path
     from engine.data_review.sheet import apply_sheet
 
-    out = Path(arguments.out).expanduser()
-    counts = apply_sheet(Path(arguments.apply).expanduser(), out)
+    out = home_path(arguments.out)
+    counts = apply_sheet(home_path(arguments.apply), out)
     following = command_line(
         console.prog, "engine.extract", "extract", [str(out), "--cache", "DIR"]
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl
 
 from cache.failures import UsageFailure
+from cache.files import home_path
 from engine.backbones.request import Geometry, backbone_request, size_of
 from engine.images.framing import Framing
 from engine.runner.extract import FeatureRequest
@@ -60,8 +61,8 @@ def _read(spec: str) -> Candidate:
     size = options.get("size")
     geometry = Geometry(options.get("pool", "none"), None if size is None else size_of(size))
     request = backbone_request(
-        str(Path(backbone).expanduser()) if backbone.startswith("~") else backbone,
-        str(Path(options.get("weights", "imagenet")).expanduser()),
+        str(home_path(backbone)) if backbone.startswith("~") else backbone,
+        str(home_path(options.get("weights", "imagenet"))),
         options.get("layer"),
         options.get("preprocessing"),
         geometry,

@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, cache: Path, out: Path | None = Non
     folder = dated_folder(cache / "comparisons", _JSON) if out is None else out
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{folder} is a file; give a folder for the comparison")
-    if (folder / _JSON).exists():
+    if out is not None and any((folder / name).exists() for name in (_JSON, _PAGE)):
         raise Failure(f"{folder} holds a comparison; give another folder")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(comparison.payload(), indent=1, allow_nan=False)

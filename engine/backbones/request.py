@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from engine.backbones.architectures import ARCHITECTURES, Architecture
 from engine.backbones.preprocessing import canonical_preprocessing
 
@@ -91,7 +91,12 @@ def backbone_request(
     preprocessing: str | None,
     geometry: Geometry = ITS_OWN,
 ) -> BackboneRequest:
-    """Check and complete a request. UsageFailure if its parts do not fit together."""
+    """Check and complete a request.
+
+    Raises:
+        UsageFailure: its parts do not fit together.
+        Failure: one of its files is a pointer to it, or a page, and not the file.
+    """
     if geometry.pool not in POOLS:
         raise UsageFailure(f"no pooling {geometry.pool!r}; choose from: {', '.join(POOLS)}")
     if preprocessing is not None:
@@ -113,7 +118,7 @@ def backbone_request(
         return BackboneRequest(
             backbone, weights, layer, preprocessing or architecture.preprocessing, geometry
         )
-    known = "a name that --list-backbones shows, or a .keras or .onnx file"
+    known = "the name of a network of keras.applications, or a .keras or .onnx file"
     if not backbone.lower().endswith((".keras", ".onnx")):
         raise UsageFailure(f"backbone {backbone}: {_advice(backbone) or _close(backbone, known)}")
     if weights not in ("imagenet", "own"):  # imagenet is the default, which nobody gave
@@ -171,4 +176,9 @@ def _advice(name: str) -> str | None:
 def _existing(name: str, option: str, known: str) -> str:
     if not Path(name).is_file():
         raise UsageFailure(f"{option} {name}: there is no such file; choose from {known}")
+    from engine.sources.foreign import HEAD_BYTES, instead_of_file
+    from engine.sources.regular import read_first  # which imports much
+
+    if instead := instead_of_file(read_first(Path(name), HEAD_BYTES)):
+        raise Failure(f"{option} {name} is {instead}")
     return str(Path(name).resolve())

@@ -14,6 +14,7 @@ from pathlib import Path
 import platformdirs
 
 from cache.failures import Failure
+from cache.files import home_path
 from engine.backbones.model import ModelFile, read_description, write_description
 from engine.backbones.request import BackboneRequest
 from engine.graphs.model_file import digest_of_all
@@ -31,9 +32,8 @@ _STALE_SECONDS = 86_400
 
 def store_folder() -> Path:
     """Return the folder of exported models: ONCEOVER_MODELS, or the user's cache directory."""
-    return Path(
-        os.environ.get("ONCEOVER_MODELS") or platformdirs.user_cache_path("onceover") / "models"
-    )
+    asked = os.environ.get("ONCEOVER_MODELS")
+    return home_path(asked) if asked else platformdirs.user_cache_path("onceover") / "models"
 
 
 def exported_model(request: BackboneRequest) -> ModelFile:

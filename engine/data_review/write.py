@@ -19,6 +19,8 @@ from engine.pages.thumbnails import thumbnails
 # How many of each kind are on the page, with their pictures.
 _SUSPECTS, _PAIRS, _OTHERS, _ROWS = 120, 60, 24, 200
 
+_PAGE = "review.html"
+
 # Findings of a kind on the terminal.
 _LINES = 5
 
@@ -35,13 +37,13 @@ def write_review(findings: Findings, cache: Path, out: Path | None) -> Path:
     folder = dated_folder(cache / "reviews", NAME) if out is None else out
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{printable(str(folder))} is a file; give a folder for the review")
-    if (folder / NAME).exists():
+    if out is not None and any((folder / name).exists() for name in (NAME, _PAGE)):
         raise Failure(
             f"{printable(str(folder))} holds a review, which may be marked; give another folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / NAME, sheet(findings))
-    write_whole(folder / "review.html", review_page(findings, folder).encode("utf-8"))
+    write_whole(folder / _PAGE, review_page(findings, folder).encode("utf-8"))
     return folder
 
 

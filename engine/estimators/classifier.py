@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
+from cache.files import home_path
 from engine.classifiers import classify
 from engine.classifiers.find_backbone import NamedBackbone
 from engine.classifiers.load import open_classifier
@@ -103,5 +104,5 @@ def load_classifier(
         Failure: there is no head or no backbone for it; the message says how to name one.
     """
     named = None if backbone is weights is None else NamedBackbone(backbone, weights)
-    opened = open_classifier(Path(head).expanduser(), cache, named, views=views)
+    opened = open_classifier(home_path(head), cache, named, views=views)
     return Classifier(opened, on_error=on_error, progress=progress)

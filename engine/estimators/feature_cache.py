@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache import store
+from cache.files import home_path
 from engine.heads.features import Features
 from engine.heads.open_features import open_features
 
@@ -24,7 +25,7 @@ class FeatureCache:
     @classmethod
     def open(cls, path: str | Path) -> "FeatureCache":
         """Open an existing cache. Failure if there is none, or a newer release wrote it."""
-        return cls(store.FeatureCache.open(Path(path).expanduser()).path)
+        return cls(store.FeatureCache.open(home_path(path)).path)
 
     def spaces(self) -> dict[str, str]:
         """Return the ids of the feature spaces, each with what it is in a few words."""

@@ -161,7 +161,8 @@ def _refuse_code(path: Path, entry: dict[str, Any]) -> None:
     if kind.startswith("__"):
         return  # a value: a tensor, a number
     allowed = _FUNCTION_MODULES if kind == "function" else _MODULES
-    if module not in allowed and not (module is None and entry.get("registered_name") is None):
+    is_known = isinstance(module, str) and module in allowed
+    if not is_known and not (module is None and entry.get("registered_name") is None):
         own = entry.get("registered_name") or f"{module}.{kind}"
         raise Failure(
             f"{path} has a part {name!r} of type {own}, which is not Keras' own; "

@@ -21,6 +21,7 @@ from engine.heads.split import SIDES
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
+_REPORT = "report.html"
 
 # Characters of a name that come from one choice.
 _NAME = 40
@@ -35,19 +36,21 @@ def write_head(fit: Fit, folder: Path, curve: LearningCurve | None = None) -> No
     curve: the fit's, which goes into the metrics where it was made.
 
     Raises:
-        Failure: `folder` is a file, or holds a head of other choices.
+        Failure: `folder` is a file, or holds a head of other choices, or somebody's files of
+            these names.
         OSError: something could not be written.
     """
     if folder.exists() and not folder.is_dir():
         raise Failure(f"{folder} is a file; give a folder for the head")
     if not may_replace(folder, fit):
-        raise Failure(
-            f"{folder} holds a head of another split, solver, dataset or class list; "
-            "give another folder, or remove that one first"
-        )
+        if (folder / FILE_NAME).exists():
+            held = "a head of another split, solver, dataset or class list"
+        else:
+            held = f"a {' and a '.join(_in_the_way(folder))} that no fit of this head wrote"
+        raise Failure(f"{folder} holds {held}; give another folder, or remove that one first")
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_bytes()
-    (folder / "report.html").unlink(missing_ok=True)
+    (folder / _REPORT).unlink(missing_ok=True)
     record = {**metrics(fit, curve), "head_sha256": hashlib.sha256(head).hexdigest()}
     # Before the head, so that a head which a kill leaves says whose it is and may be replaced.
     write_whole(folder / METRICS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
@@ -82,14 +85,23 @@ def default_folder(fit: Fit) -> Path:
 
 
 def may_replace(folder: Path, fit: Fit) -> bool:
-    """Tell whether a folder holds no head, or one that the same choices made."""
-    if not (folder / FILE_NAME).exists():
+    """Tell whether a folder holds nothing that a fit would replace, or what the same choices made.
+
+    A fit that was killed has left its metrics at least.
+    """
+    if not _in_the_way(folder):
         return True
     try:
         record = json.loads((folder / METRICS).read_text(encoding="ascii"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(record, dict) and record.get("choices") == choices(fit)
+
+
+def _in_the_way(folder: Path) -> list[str]:
+    """Return which of the files that a fit writes, its report too, a folder holds already."""
+    names = (FILE_NAME, METRICS, PREDICTIONS, _REPORT)
+    return [name for name in names if (folder / name).exists()]
 
 
 def choices(fit: Fit) -> dict[str, Any]:

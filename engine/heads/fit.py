@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache.commandline.printable import printable
+from cache.files import home_path
 from engine.heads.cross_validation import CrossValidation, cross_validate
 from engine.heads.features import Features
 from engine.heads.figures import Figures, figures
@@ -72,7 +73,7 @@ class Fit:
         """
         from engine.heads.files import write_head  # which builds on this module
 
-        path = Path(folder).expanduser()
+        path = home_path(folder)
         write_head(self, path)
         return path
 

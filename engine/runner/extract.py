@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure
+from cache.files import home_path
 from cache.notes import TITLE_NOTE
 from cache.store import FeatureCache, Space
 from engine.backbones.backbone import Backbone
@@ -122,7 +123,7 @@ class Extractor:
     def __init__(self, cache: str | Path, request: FeatureRequest) -> None:
         """Open the cache, which is made where there is none. Failure if it cannot be used."""
         self.request = request
-        self.cache = FeatureCache.create(Path(cache).expanduser())
+        self.cache = FeatureCache.create(home_path(cache))
         self._loaded: tuple[ModelFile, Backbone] | None = None
 
     @cached_property

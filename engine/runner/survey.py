@@ -9,6 +9,7 @@ from typing import Any
 
 from cache.commandline.printable import printable
 from cache.failures import UsageFailure
+from cache.files import home_path
 from cache.rows import class_order
 from cache.share import Share
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
@@ -183,7 +184,7 @@ def dataset_name(location: str | Path) -> str:
     """
     if is_remote(location):
         return unsigned(str(location))
-    return str(Path(location).expanduser().resolve())
+    return str(home_path(location).resolve())
 
 
 def _named(counts: Mapping[str, int]) -> str:

@@ -3,8 +3,8 @@
 # How many bytes are looked at.
 HEAD_BYTES = 512
 
+_LFS = b"version https://git-lfs"
 _BEGINNINGS = (
-    (b"version https://git-lfs", "a Git LFS pointer and not the file; get it by git lfs pull"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it (7z x) and give the folder"),
     (b"Rar!\x1a\x07", "a RAR archive; unpack it (unrar x) and give the folder"),
     (b"\x28\xb5\x2f\xfd", "packed by Zstandard; unpack it (zstd -d) and give what comes out"),
@@ -23,11 +23,23 @@ def advice(head: bytes, suffix: str = "") -> str:
 
     head: its first HEAD_BYTES bytes. suffix: of its name, in lower case, with the dot.
     """
+    if instead := instead_of_file(head):
+        return instead
     for beginning, words in _BEGINNINGS:
         if head.startswith(beginning):
             return words
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith(_HTML):
-        return "a page of the web and not the file: sign in where it comes from, or get it again"
     if suffix in _OFFICE:
         return "a spreadsheet; save it as CSV"
+    return ""
+
+
+def instead_of_file(head: bytes) -> str:
+    """Return what was got in a file's stead and what to do, if that is known, else nothing.
+
+    head: its first HEAD_BYTES bytes.
+    """
+    if head.startswith(_LFS):
+        return "a Git LFS pointer and not the file; get it by git lfs pull"
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith(_HTML):
+        return "a page of the web and not the file: sign in where it comes from, or get it again"
     return ""

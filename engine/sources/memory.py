@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from cache.files import home_path
 from engine.images.raw import array_bytes, picture_bytes
 from engine.sources.base import MAX_BYTES, Listing, Sample, Source, Unreadable, within_limit
 from engine.sources.regular import read_file
@@ -40,7 +41,7 @@ class MemorySource(Source):
 
 def _name(item: Item) -> str:
     if isinstance(item, str | Path):
-        return str(Path(item).expanduser().absolute())
+        return str(home_path(item).absolute())
     kind = {bytes: "bytes", np.ndarray: "array"}.get(type(item), "picture")
     try:
         return f"{kind} {sha256(_read(item)).hexdigest()[:32]}"
@@ -52,7 +53,7 @@ def _read(item: Item) -> bytes:
     if isinstance(item, bytes):
         return item
     if isinstance(item, str | Path):
-        return read_file(Path(item).expanduser())
+        return read_file(home_path(item))
     try:
         if isinstance(item, np.ndarray):
             return array_bytes(item)

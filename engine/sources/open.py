@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
+from cache.files import home_path
 from engine.images.formats import has_image_name
 from engine.sources.base import (
     BY_ITSELF,
@@ -66,7 +67,7 @@ def open_source(location: str | Path, options: SourceOptions = BY_ITSELF) -> Sou
             last = str(location).rstrip("/").rpartition("/")[2]
             source = _open_remote(str(location), replace(options, name=last.partition(".")[0]))
         else:
-            path = Path(location).expanduser()
+            path = home_path(location)
             last = path.resolve().name
             source = _open(path, replace(options, name=last.partition(".")[0]))
     except FileNotFoundError as error:

@@ -1,9 +1,9 @@
 """Tables, whichever file system they and their images are on."""
 
 from functools import partial
-from pathlib import Path
 
 from cache.commandline.printable import printable
+from cache.files import home_path
 from engine.sources.base import BY_ITSELF, Location, Source, SourceOptions
 from engine.sources.dialect import Rows, text_rows
 from engine.sources.opened import open_buffered
@@ -26,7 +26,7 @@ def open_table(
     base: Location = path.parent
     if options.base is not None:
         remote = is_remote(options.base)
-        base = remote_path(options.base) if remote else Path(options.base).expanduser()
+        base = remote_path(options.base) if remote else home_path(options.base)
     if isinstance(base, RemotePath):
         return RemoteTable(path, base, rows, options)
     return TableSource(path, base, rows, options)

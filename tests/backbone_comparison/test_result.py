@@ -2,6 +2,9 @@
 
 import json
 
+import pytest
+
+from cache.failures import Failure
 from engine.backbone_comparison.result import Comparison, Measured, with_frontier
 from engine.backbone_comparison.write import page, write_comparison
 
@@ -57,3 +60,12 @@ def test_the_files_hold_all_rows_and_nothing_of_a_name_runs(tmp_path):
     other = write_comparison(comparison, tmp_path)
     assert other != folder
     assert json.loads((other / "compare.json").read_text()) == records
+
+
+@pytest.mark.parametrize("name", ["compare.json", "compare.html"])
+def test_a_file_of_such_a_name_is_not_replaced(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(Failure, match="give another folder"):
+        write_comparison(Comparison("photos", 1234, tuple(ROWS)), tmp_path, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from engine.backbones.options import add_backbone_options, request_from
 from engine.backbones.request import Geometry, backbone_request
 
@@ -61,3 +61,19 @@ def test_a_preprocessing_of_six_numbers_has_one_name(tiny_backbone):
         for text in ("bgr:104,117,123/1,1,1", "bgr:104.0,117.00,1.23e2/1,1.0,1")
     }
     assert names == {"bgr:104,117,123/1,1,1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:", "is a Git LFS pointer"),
+        (b"<!DOCTYPE html><html>Sign in", "is a page of the web"),
+    ],
+)
+def test_what_came_instead_of_a_file_is_named(tmp_path, content, words):
+    for name in ("net.onnx", "net.keras", "weights.h5"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        asked = ("vgg16", str(path)) if name == "weights.h5" else (str(path), "imagenet")
+        with pytest.raises(Failure, match=words):
+            backbone_request(*asked, None, "none")

@@ -343,3 +343,10 @@ def test_what_an_export_said_is_said_each_time(tmp_path, monkeypatch, caplog):
             exported_model(asked)
         (told,) = (r for r in caplog.records if "which are flattened to 408" in r.getMessage())
         assert told.levelno == logging.WARNING
+
+
+def test_the_store_may_be_below_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("ONCEOVER_MODELS", "~/models")
+    assert model_store.store_folder() == tmp_path / "models"

@@ -373,3 +373,15 @@ def test_pixels_reach_the_network_resized_and_preprocessed(run, tmp_path, tiny_b
         x = np.ascontiguousarray((pixels / 127.5 - 1).transpose(2, 0, 1)[None])
         (wanted,) = session.run(None, {"image": x})
         np.testing.assert_allclose(feature, wanted[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_user_who_is_not_there_has_no_home_folder_and_it_is_one_line(
+    pictures, tiny_backbone, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    nobody = "~no_such_user_of_this_machine"
+    backbone = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--quiet"]
+    assert extract.main([str(pictures), f"--cache={nobody}", *backbone, "--precision", "fp32"]) == 0
+    assert (tmp_path / nobody).is_dir()  # as a shell has it
+    assert extract.main([f"{nobody}/photos", "--cache", "c", *backbone]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

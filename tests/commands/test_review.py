@@ -53,6 +53,12 @@ def test_a_review_writes_a_page_and_a_sheet_and_replaces_neither(cache, capsys, 
     code, _, err = run(capsys, "--cache", cache, "--out", tmp_path / "review", "--quiet")
     assert code == 1
     assert "holds a review, which may be marked" in err
+    for name in ("review.csv", "review.html"):
+        mine = tmp_path / f"mine {name}" / name
+        mine.parent.mkdir()
+        mine.write_text("mine")
+        assert run(capsys, "--cache", cache, "--out", mine.parent, "--quiet")[0] == 1
+        assert mine.read_text() == "mine"
     outs = [json.loads(run(capsys, "--cache", cache, "--json")[1])["out"] for _ in range(2)]
     assert outs[1] == f"{outs[0]}_2"
 
