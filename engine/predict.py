@@ -117,9 +117,11 @@ def _predict(arguments: argparse.Namespace, console: Console) -> int:
             columns = shutil.get_terminal_size().columns if terminal else None
             _write(text_lines(groups, answers, columns), sys.stdout.encoding or "utf-8")
         if stop.is_set():
-            raise Interrupted(f"stopped after {outcome.predicted + outcome.failed} images")
+            raise Interrupted(
+                f"stopped after {counted(outcome.predicted + outcome.failed, 'image')}"
+            )
     seconds = time.perf_counter() - started
-    classified = f"{counted(outcome.predicted, 'image')} classified, {outcome.failed} failed"
+    classified = f"{counted(outcome.predicted, 'image')} classified, {outcome.failed:,} failed"
     if arguments.unsure:
         share = outcome.unsure / max(1, outcome.predicted)
         classified += f", {outcome.unsure} unsure ({share:.1%})"

@@ -3,6 +3,7 @@
 Each command is the `main` of its module, which is imported when it is asked for.
 """
 
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -54,6 +55,9 @@ def build_parser() -> "argparse.ArgumentParser":
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command that the first argument names; return its exit code."""
+    from cache.commandline.streams import mend_streams, settle, tell
+
+    mend_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
@@ -65,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.version and not unknown:
         from importlib.metadata import version
 
-        print(f"onceover {version('onceover')}")
+        with contextlib.suppress(OSError):  # nobody reads it
+            print(f"onceover {version('onceover')}")
+        settle(sys.stdout)
         return 0
     from difflib import get_close_matches
 
@@ -73,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if unknown:
         said, meant = f"no command {unknown[0]}", get_close_matches(unknown[0], COMMANDS, 1)
     choice = f"did you mean {meant[0]}?" if meant else f"choose from: {', '.join(COMMANDS)}"
-    print(f"onceover: {said}; {choice} (see onceover --help)", file=sys.stderr)
+    tell(f"onceover: {said}; {choice} (see onceover --help)")
     return 2
 
 

@@ -9,18 +9,16 @@ import struct
 import sys
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 
 from encoded_samples import jpeg_segment, png_chunk, tiff
 from encoded_samples import png as png_of
+from limit_files import CASES
 from PIL import Image
 
 from engine.images import limits
 from engine.images.decode import Rejected, decode
-from engine.sources import dialect, metadata, zip_directory
 from engine.sources.base import MAX_BYTES
-from engine.sources.open import Unreadable, open_source
 
 _SIDE = int(limits.MAX_PIXELS**0.5)
 _TURNED = Image.Exif()
@@ -151,75 +149,47 @@ def pnm_text():
     return b"P3 %d %d 9\n" % (side, side) + b"1 " * (3 * side * side)
 
 
-def csv_rows():
-    return b"path,label\n" + b"".join(b"%d.jpg,a\n" % row for row in range(dialect.MAX_ROWS - 1))
-
-
-def zip_members():
-    """Members of no bytes, listed in one pass."""
-    names = [b"%d.jpg" % number for number in range(zip_directory.MAX_ZIP_MEMBERS - 1)]
-    local = struct.pack("<4s5H3L2H", b"PK\3\4", 20, 0, 0, 0, 33, 0, 0, 0, 5, 0) + b"0.jpg"
-    record = struct.Struct("<4s6H3L5H2L")
-    listed = b"".join(
-        record.pack(b"PK\1\2", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(n), 0, 0, 0, 0, 0, 0) + n
-        for n in names
-    )
-    place = len(local) + len(listed)
-    big = struct.pack(
-        "<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, *[len(names)] * 2, len(listed), len(local)
-    )
-    end = struct.pack("<4sLQL", b"PK\6\7", 0, place, 1)
-    last = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, 2**32 - 1, 2**32 - 1, 0)
-    return local + listed + big + end + last
-
-
-def zip_member_bytes():
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("a.bmp", b"BM" + bytes(MAX_BYTES - 2))
-    return file.getvalue()
-
-
-def folder_metadata():
-    line = b'{"file_name": "%07d.jpg", "label": "a"}\n'
-    size = len(line % 0)
-    return b"".join(line % row for row in range(metadata.MAX_METADATA_BYTES // size - 1))
-
-
 IMAGES = (
     *(jpeg_pixels, jpeg_coefficients, jpeg_scans, jpeg_segments, jpeg_fill_bytes),
     *(png_pixels, png_chunks, gif_pixels, gif_blocks, bmp_run_lengths, tiff_pixels, tiff_strips),
     *(webp_pixels, avif_pixels, heif_pixels, jpeg_2000_pixels, pnm_pixels, pnm_text),
 )
-SOURCES = {
-    csv_rows: "table.csv",
-    zip_members: "many.zip",
-    zip_member_bytes: "large.zip",
-    folder_metadata: "metadata.jsonl",
-}
 
 
 def main(name):
     """Write a case in a child; read it here, and print what that cost and how it went."""
-    case = {case.__name__: case for case in (*IMAGES, *SOURCES)}[name]
+    images = {case.__name__: case for case in IMAGES}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / SOURCES.get(case, "image")
+        path = Path(folder) / (CASES[name].file if name in CASES else "image")
         if os.fork() == 0:  # what writing takes is no part of the cost
-            path.write_bytes(case())
+            if name in CASES:
+                CASES[name].write(path)
+            else:
+                path.write_bytes(images[name]())
             os._exit(0)
-        os.wait()
-        if case is folder_metadata:
-            (path.parent / "0000000.jpg").write_bytes(b"\xff\xd8\xff")
-            path = path.parent
-        size = sum(file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()))
-        decode(png_of(1, 1, 8, 0, b"\0\0"), (8, 8), "bilinear")
+        assert os.wait()[1] == 0
+        files = [path] if path.is_file() else path.rglob("*")
+        size = sum(file.stat().st_size for file in files if file.is_file())
+        _warm_up(name)
         before, started = _memory(), time.perf_counter()
-        outcome = _read_image(path) if case in IMAGES else _read_source(path)
+        outcome = CASES[name].read(path) if name in CASES else _read_image(path)
         seconds = time.perf_counter() - started
-        peak = (_memory() - before) >> 20
+        peak = max(0, _memory() - before) >> 20
+    if name in CASES and CASES[name].share:
+        outcome = f"{CASES[name].share}: {outcome}"
     print(
         json.dumps({"bytes": size, "seconds": round(seconds, 2), "mib": peak, "outcome": outcome})
     )
+
+
+def _warm_up(name):
+    """Import what reading a case needs, which is no part of its cost."""
+    decode(png_of(1, 1, 8, 0, b"\0\0"), (8, 8), "bilinear")
+    if name.startswith(("keras", "onnx")):
+        import engine.exporters.backbone
+        import engine.exporters.keras_file  # noqa: F401
+    if name.startswith("parquet"):
+        import pyarrow.parquet  # noqa: F401
 
 
 def _read_image(path):
@@ -228,15 +198,6 @@ def _read_image(path):
     except Rejected as rejected:
         return rejected.reason
     return "pixels"
-
-
-def _read_source(path):
-    with open_source(path) as source:
-        try:
-            source.read(source.samples[0])
-        except Unreadable as unreadable:
-            return f"{len(source.samples):,} samples; the first: {unreadable.reason}"
-        return f"{len(source.samples):,} samples"
 
 
 def _memory():

@@ -140,12 +140,12 @@ def measure():
     """Measure every case, each in a process of its own."""
     cases = {}
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    for case in (*limit_cases.IMAGES, *limit_cases.SOURCES):
-        command = [sys.executable, limit_cases.__file__, case.__name__]
+    for name in (*(case.__name__ for case in limit_cases.IMAGES), *limit_cases.CASES):
+        command = [sys.executable, limit_cases.__file__, name]
         environment = {**os.environ, "PYTHONPATH": path}
         output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-        cases[case.__name__] = json.loads(output)
-        print(case.__name__, cases[case.__name__], flush=True)
+        cases[name] = json.loads(output)
+        print(name, cases[name], flush=True)
     load = os.getloadavg()[0]
     machine = f"{os.cpu_count()} cores, load {load:.1f}: the seconds are upper bounds."
     COSTS.write_text(json.dumps({"machine": machine, "cases": cases}, indent=1) + "\n", "utf-8")

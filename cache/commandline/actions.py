@@ -43,10 +43,10 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
             text = note.get("summary", note) if isinstance(note, dict) else note
             lines.append(f"  {printable(name)}: {printable(str(text), 400)}")
         for dataset in space["datasets"]:
-            classes = ", ".join(f"{printable(k, 40)} {n}" for k, n in dataset["classes"].items())
+            classes = ", ".join(f"{printable(k, 40)} {n:,}" for k, n in dataset["classes"].items())
             lines.append(
-                f"  {printable(dataset['name'])}: {dataset['cached']} cached, "
-                f"{dataset['rejected']} rejected; {printable(classes, 400)}"
+                f"  {printable(dataset['name'])}: {dataset['cached']:,} cached, "
+                f"{dataset['rejected']:,} rejected; {printable(classes, 400)}"
             )
     lines += [
         f"head {printable(head['name'])}: {printable(head['text'], 400)}"
@@ -72,7 +72,7 @@ def _verify(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> i
     lines += [line for dataset in by_dataset.items() for line in _missing(*dataset)]
     lines.append(
         f"{counted(result.files, 'file')}, {result.bytes / 1e6:.1f} MB: "
-        f"{len(result.damaged)} damaged, {len(result.missing)} missing"
+        f"{len(result.damaged):,} damaged, {len(result.missing):,} missing"
         + ("" if result.is_sound else "; the next extraction computes what is lost again")
     )
     record = {
@@ -93,7 +93,7 @@ def _missing(dataset: str, paths: list[str]) -> "Iterator[str]":
         yield f"{name}: rows of it are gone"
     if lost:
         named = ", ".join(map(printable, lost[:_NAMED]))
-        more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+        more = f" and {len(lost) - _NAMED:,} more" if len(lost) > _NAMED else ""
         yield f"{name}: the features of {counted(len(lost), 'image')} are gone: {named}{more}"
 
 
@@ -104,7 +104,7 @@ def _compact(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> 
 
     spaces = compact(cache)
     lines = [
-        f"{space.space}: {counted(space.parts_before, 'part')} before, {space.parts_after} now, "
+        f"{space.space}: {counted(space.parts_before, 'part')} before, {space.parts_after:,} now, "
         f"{counted(space.rows_after, 'row')}"
         for space in spaces
     ]

@@ -9,7 +9,10 @@ from cache.commandline.printable import printable
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a count with its noun, in the singular where it is one. plural: not noun + s."""
+    """Return a count with its noun, as each message has it: `1 image`, `2,002 images`.
+
+    plural: not noun + s.
+    """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cache.commandline.words import counted
 from cache.failures import UsageFailure
 from engine.backbone_comparison.candidate import Candidate
 from engine.backbone_comparison.result import Comparison, Measured, with_frontier
@@ -78,7 +79,7 @@ def compare(
             _log.info("%s", contestant.measured.line())
         _leave_behind(contestants)
         if _is_over(started, budget):
-            _log.info("the budget is used up after %d images", count)
+            _log.info("the budget is used up after %s", counted(count, "image"))
             break
     results = [
         replace(each.measured, stopped=each.stopped) for each in contestants if each.measured

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from cache.commandline.words import counted
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -35,7 +37,7 @@ class Measured:
         rate = "" if self.images_per_second is None else f", {self.images_per_second:.1f} images/s"
         return (
             f"{self.backbone} ({self.precision}): accuracy {self.accuracy:.4f} "
-            f"({low:.4f} to {high:.4f}) with {self.images} images{rate}"
+            f"({low:.4f} to {high:.4f}) with {counted(self.images, 'image')}{rate}"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.commandline.words import counted
 from cache.failures import Failure
 from engine.heads.cross_validation import cross_validate
 from engine.heads.features import Features
@@ -136,7 +137,7 @@ def review(features: Features, *, folds: int = 5, seed: int = 0) -> Findings:
     """
     if not len(features):
         raise Failure("there is no image to review; extract a source into this cache first")
-    _log.info("comparing %s images with each other", f"{len(features):,}")
+    _log.info("comparing %s with each other", counted(len(features), "image"))
     pairs = near_pairs(features.X, _SHOWN)
     groups = groups_of(pairs.of(NEAR).of_nearest(), len(features))
     judged, scores = _judged(features, groups, folds, seed)
@@ -164,7 +165,7 @@ def _judged(
     if enough.sum() < 2:
         _log.warning("no label can be checked: that takes two classes of two images at least")
         return np.empty(0, np.int64), None
-    _log.info("asking about %s labels, each by a head that did not see it", f"{len(judged):,}")
+    _log.info("asking about %s, each by a head that did not see it", counted(len(judged), "label"))
     some = features.subset(judged)
     count = min(folds, len(judged))
     solver = SolverOptions(seed=seed)

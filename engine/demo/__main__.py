@@ -76,7 +76,7 @@ def summary(demo: "Demo", prog: str) -> str:
         lines.append(f"{name:<14}{images:>8,}{passes:>17,}{seconds:>9.2f}")
     lines += [
         "",
-        f"accuracy {test.accuracy:.3f} on {len(test.labels)} test images",
+        f"accuracy {test.accuracy:.3f} on {len(test.labels):,} test images",
         f"{EPOCHS} epochs without a cache: {demo.end_to_end_passes:,} backbone passes"
         + _end_to_end(demo.end_to_end_seconds),
         "",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cache.commandline.words import counted
 from cache.failures import Interrupted
 from cache.store import FeatureCache
 from engine.backbones.request import BackboneRequest, backbone_request
@@ -103,7 +104,7 @@ def demonstrate(options: DemoOptions, execution: Execution = Execution()) -> Dem
     """
     started = time.perf_counter()
     with _places(options.cache) as (pictures, cache):
-        _log.info("drawing %d pictures of stripes and discs", options.pictures)
+        _log.info("drawing %s of stripes and discs", counted(options.pictures, "picture"))
         write_pictures(pictures, options.pictures)
         request = options.request or demo_backbone()
         # By itself and first, so that the rate of the extraction is that of the backbone.

@@ -50,7 +50,7 @@ def summary(fit: Fit, out: Path, *, report: bool = False) -> str:
     named = ", ".join(printable(label, 40) for label in classes[:_NAMED])
     more = ", ..." if len(classes) > _NAMED else ""
     lines = [
-        f"{len(classes)} classes ({named}{more})",
+        f"{len(classes):,} classes ({named}{more})",
         f"{fit.head.trainable_parameters:,} trainable parameters",
         f"{'':<11}{'images':>8}{'loss':>10}{'accuracy':>10}",
     ]

@@ -160,8 +160,8 @@ class Features:
             else ""
         )
         left_out = (
-            f"{self.unlabelled} have no label, {len(self.conflicts)} have several{conflicts}, "
-            f"{self.missing} have lost their features, {len(self.rejected)} were rejected"
+            f"{self.unlabelled:,} have no label, {len(self.conflicts):,} have several{conflicts}, "
+            f"{self.missing:,} have lost their features, {len(self.rejected):,} were rejected"
         )
         if not (self.y >= 0).any():
             raise Failure(
@@ -170,8 +170,8 @@ class Features:
             )
         if len(self.classes) == 1:
             raise Failure(
-                f"all {(self.y >= 0).sum()} images are {printable(self.classes[0])} ({left_out}); "
-                "a head tells classes apart, so extract at least one more class"
+                f"all {(self.y >= 0).sum():,} images are {printable(self.classes[0])} "
+                f"({left_out}); a head tells classes apart, so extract at least one more class"
             )
         return self if not self.unlabelled else self.subset(self.y >= 0)
 

@@ -154,8 +154,8 @@ def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
 def summary(fit: Fit) -> str:
     """Return what a head is worth, in a line."""
     return (
-        f"{len(fit.features.classes)} classes, accuracy {fit.test.accuracy:.4f} on "
-        f"{len(fit.test.labels)} test images, {time.strftime('%Y-%m-%d', time.gmtime())}"
+        f"{len(fit.features.classes):,} classes, accuracy {fit.test.accuracy:.4f} on "
+        f"{len(fit.test.labels):,} test images, {time.strftime('%Y-%m-%d', time.gmtime())}"
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from cache.commandline.printable import printable
+from cache.commandline.words import counted
 from cache.files import home_path
 from engine.heads.cross_validation import CrossValidation, cross_validate
 from engine.heads.features import Features
@@ -127,10 +128,10 @@ def fit(
         largest = int(np.bincount(groups).max())
         if largest > _ALIKE * len(labelled):
             _log.warning(
-                "near-duplicates hold %d of %d images together: these images are so alike to the "
+                "near-duplicates hold %s of %s together: these are so alike to the "
                 "backbone that the sides may be uneven",
-                largest,
-                len(labelled),
+                f"{largest:,}",
+                counted(len(labelled), "image"),
             )
     parts = split(labelled.y, options, own=labelled.own_sides, groups=groups)
     for remark in parts.remarks:
@@ -141,10 +142,10 @@ def fit(
     block = solver.block(features.dimension)
     sides = load_sides([labelled.rows(parts.side(side), block=block) for side in SIDES], solver)
     _log.info(
-        "%s trains on %s images of %d classes, split %s",
+        "%s trains on %s of %s, split %s",
         solver.solver,
-        f"{len(parts.train):,}",
-        len(labelled.classes),
+        counted(len(parts.train), "image"),
+        counted(len(labelled.classes), "class", "classes"),
         parts.name,
     )
     solution = solve(sides[0], sides[1], len(labelled.classes), solver)

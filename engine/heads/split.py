@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cache.commandline.words import counted
 from cache.failures import Failure
 from engine.heads.allocation import allocate, even_table, table_of_shares
 
@@ -97,7 +98,7 @@ def folds(
     counts = np.bincount(labels)
     if count > len(labels) or (counts[counts > 0] < 2).any():
         raise Failure(
-            f"{len(labels)} images are too few for {count} folds; each class needs two at least"
+            f"{len(labels):,} images are too few for {count} folds; each class needs two at least"
         )
     rng = np.random.default_rng(seed)
     return allocate(labels, even_table(counts, count), rng, groups)
@@ -112,15 +113,15 @@ def _own_split(labels: np.ndarray, own: np.ndarray, seed: int) -> Split:
         remarks.append("the source has no test images: its validation images are the test")
     if not len(train) or not len(test):
         raise Failure(
-            f"the source's split has {len(train)} images to train on and {len(test)} to judge by; "
-            "give percentages, as in 70/15/15"
+            f"the source's split has {len(train):,} images to train on and {len(test):,} to "
+            "judge by; give percentages, as in 70/15/15"
         )
     if not len(validation):
         table = table_of_shares(np.bincount(labels[train]), (100 - _VALIDATION, _VALIDATION))
         side_of = allocate(labels[train], table, np.random.default_rng(seed), None)
         train, validation = train[side_of == 0], train[side_of == 1]
         remarks.append(
-            f"the source has no validation images: {len(validation)} of its {len(side_of)} "
+            f"the source has no validation images: {len(validation):,} of its {len(side_of):,} "
             f"training images are ({_VALIDATION} %)"
         )
     _check_taught(labels, train)
@@ -138,8 +139,8 @@ def _by_percentages(labels: np.ndarray, options: SplitOptions, groups: np.ndarra
     for side, chosen in zip(SIDES, sides, strict=True):
         if not len(chosen) and (side != "validation" or len(percentages) > 2):
             raise Failure(
-                f"{len(labels)} images split {name} leave none for {side}; extract more images, "
-                "or divide them otherwise"
+                f"{counted(len(labels), 'image')} split {name} leave none for {side}; extract "
+                "more images, or divide them otherwise"
             )
     _check_taught(labels, sides[0])
     return Split(sides[0], sides[1], sides[2], name)
@@ -150,6 +151,6 @@ def _check_taught(labels: np.ndarray, train: np.ndarray) -> None:
     untaught = (counts > 0) & (np.bincount(labels[train], minlength=len(counts)) == 0)
     if untaught.any():
         raise Failure(
-            f"{untaught.sum()} of {len(counts)} classes have no image left to train on; extract "
-            "more images of each class, or give training a larger share"
+            f"{untaught.sum():,} of {len(counts):,} classes have no image left to train on; "
+            "extract more images of each class, or give training a larger share"
         )

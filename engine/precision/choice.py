@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.commandline.words import counted
 from cache.failures import Failure, UsageFailure
 from cache.store import FeatureCache, Space
 from engine.backbones.model import ModelFile, feature_space
@@ -213,10 +214,10 @@ def make_candidate(model: ModelFile, images: Images, folder: Path, precision: st
     if chosen is None:
         raise TooFewImages(f"{precision} needs {LEAST} different images to calibrate on")
     _log.info(
-        "calibrating %s, once, on %d images and comparing it with fp32 on up to %d others",
+        "calibrating %s, once, on %s and comparing it with fp32 on up to %s",
         precision,
-        len(chosen.pixels.calibration),
-        len(chosen.pixels.held_out),
+        counted(len(chosen.pixels.calibration), "image"),
+        counted(len(chosen.pixels.held_out), "other"),
     )
     file = folder / MODEL_NAME
     quantized = make_model(model.path, chosen.pixels, file, precision)

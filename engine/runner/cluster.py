@@ -150,8 +150,8 @@ class _Run:
         tell()
         if tally.done < len(samples):
             raise Interrupted(
-                f"stopped; {tally.done} of {len(samples)} images are done and kept, run the same "
-                "command again to go on"
+                f"stopped; {tally.done:,} of {len(samples):,} images are done and kept, run the "
+                "same command again to go on"
             )
 
     def _waiting(self, samples: Sequence[Sample], tasks: Tasks, outcome: Outcome) -> Iterator[Task]:

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from cache.commandline.printable import printable
+from cache.commandline.words import counted
 from cache.failures import UsageFailure
 from cache.files import home_path
 from cache.rows import class_order
@@ -91,16 +92,16 @@ class Survey:
         labelled = sum(classes.values())
         lines = []
         if classes:
-            of = f"{_count(labelled, 'image')} of {_count(len(classes), 'class')}"
+            of = f"{counted(labelled, 'image')} of {counted(len(classes), 'class', 'classes')}"
             lines.append(f"{of}: {_named(classes)}")
         if unlabelled := len(self.samples) - labelled:
-            lines.append(f"{_count(unlabelled, 'image')} without a label")
+            lines.append(f"{counted(unlabelled, 'image')} without a label")
         if splits:
             lines.append(f"splits: {_named(splits)}")
         if share := self.selection.share:
             lines.append(
                 f"share {share.index} of {share.count} (from 0), "
-                f"{_count(len(self.samples), 'image')} of it"
+                f"{counted(len(self.samples), 'image')} of it"
             )
         if self.source.ignored:
             lines.append(f"ignored: {count_kinds(self.source.ignored_kinds)}")
@@ -192,8 +193,3 @@ def _named(counts: Mapping[str, int]) -> str:
     shown = [f"{printable(name, 40)} {count:,}" for name, count in list(counts.items())[:_NAMED]]
     more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""
     return ", ".join(shown) + more
-
-
-def _count(count: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{count:,} {noun if count == 1 else plural}"

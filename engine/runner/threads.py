@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cache.commandline.printable import printable
+from cache.commandline.words import counted
 from cache.failures import Failure, Interrupted
 from cache.store import Space
 from engine.backbones.backbone import Backbone
@@ -90,7 +91,7 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
 
 
 def _report_unfinished(survey: Survey, tally: Tally) -> None:
-    done = f"{tally.done} of {len(survey.samples)} images are done and kept"
+    done = f"{tally.done:,} of {counted(len(survey.samples), 'image')} are done and kept"
     location = survey.source.location
     if not location.exists():
         raise Failure(

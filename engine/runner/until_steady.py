@@ -7,6 +7,7 @@ of them, until the rule of `engine.heads.steadiness` holds. A later run goes on 
 import logging
 from dataclasses import replace
 
+from cache.commandline.words import counted
 from cache.failures import UsageFailure
 from cache.space import Space
 from engine.heads.open_features import open_features
@@ -69,8 +70,8 @@ def _measured(space: Space, part: Survey) -> Steadiness | None:
 def _report(last: Steadiness) -> None:
     low, high = last.interval
     _log.info(
-        "%d images: accuracy %.4f (%.4f to %.4f), %+.2f points and %.4f nats by the last doubling",
-        last.images,
+        "%s: accuracy %.4f (%.4f to %.4f), %+.2f points and %.4f nats by the last doubling",
+        counted(last.images, "image"),
         last.accuracy,
         low,
         high,

@@ -117,11 +117,11 @@ def labels_by_pattern(text: str, names: Sequence[str]) -> tuple[list[str | None]
     count = sum(label is not None for label in labels)
     if names and not count:
         raise UsageFailure(
-            f"none of the {len(names)} paths matches {printable(text, 80)}; the first is "
+            f"none of the {len(names):,} paths matches {printable(text, 80)}; the first is "
             f"{printable(names[0])}"
         )
     shown = printable(text, 80)
-    return labels, f"{count} of {len(names)} paths match {shown}; its group is the label"
+    return labels, f"{count:,} of {len(names):,} paths match {shown}; its group is the label"
 
 
 def listing_of(
@@ -152,7 +152,7 @@ def _warnings(samples: Samples, classes: set[str]) -> list[str]:
         of_one = f"all images with a label are of one class: {printable(label, 40)}"
         warnings.append(of_one + (f"; {hint}" if hint else ""))
     if len(classes) > max(20, labelled // 2):
-        warnings.append(f"{len(classes)} classes for {labelled} images: are these labels?")
+        warnings.append(f"{len(classes):,} classes for {labelled:,} images: are these labels?")
     return warnings
 
 

@@ -4,6 +4,7 @@ import io
 from collections.abc import Mapping
 
 from cache.commandline.printable import printable
+from cache.commandline.words import counted
 from cache.failures import Failure
 from engine.sources.base import Fields, SourceOptions
 from engine.sources.dialect import json_rows, text_rows
@@ -45,6 +46,9 @@ def metadata_fields(
         images, guesses = table_rows(rows, options, needs_label=False)
         labelled = {prefix + image.path: image for image in images if image.label is not None}
         fields |= {path: Fields(image.label, image.split) for path, image in labelled.items()}
-        lines.append(f"{shown} has the labels of {len(labelled) or 'no'} images")
+        lines.append(
+            f"{shown} has the labels of "
+            f"{counted(len(labelled), 'image') if labelled else 'no images'}"
+        )
         lines += [f"{shown}: {guess}" for guess in guesses]
     return fields, lines

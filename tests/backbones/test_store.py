@@ -243,7 +243,7 @@ def test_the_key_is_what_the_model_is_made_of(tmp_path):
     [
         (
             ("vgg-19", "imagenet", None, None),
-            r"backbone vgg-19: did you mean vgg19\? choose a name",
+            r"backbone vgg-19: did you mean vgg19\? choose the name",
         ),
         (("no.onnx", "imagenet", None, "tf"), r"backbone no.onnx: there is no such file"),
         (("vgg16", "no.h5", None, None), r"weights no.h5: there is no such file"),

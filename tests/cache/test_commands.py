@@ -400,7 +400,8 @@ def test_options_stand_on_either_side(tmp_path, capsys):
 
 def test_a_space_is_chosen_where_there_are_several(tmp_path, capsys):
     filled(tmp_path / "c", parts=1)
-    FeatureCache.open(tmp_path / "c").add_space({**DESCRIPTION, "layer": "first"}, 8)
+    other = FeatureCache.open(tmp_path / "c").add_space({**DESCRIPTION, "layer": "first"}, 8)
+    other.write_dataset("photos").finish()
     assert main(["pack", str(tmp_path / "c"), str(tmp_path / "o.h5")]) == 2
     assert "2 feature spaces" in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from conftest import write_pictures
@@ -207,3 +208,15 @@ def test_ctrl_c_early_in_the_console_script_is_one_line_and_130(tmp_path):
     for arguments in ([], ["extract", "--help"], ["extrct"]):
         done = struck([str(script), *arguments], "argparse", tmp_path)
         assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="written for a shell of POSIX")
+@pytest.mark.parametrize("streams", [">&-", ">/dev/full", ">&- 2>&-", "2>/dev/full"])
+@pytest.mark.parametrize("words", ["--version", "--help", "extrct"])
+def test_closed_and_full_streams_are_no_traceback_before_a_command_either(words, streams):
+    if "/dev/full" in streams and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    command = f"exec {sys.executable} -m onceover {words} {streams}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, encoding="utf-8")
+    assert "Traceback" not in done.stderr
+    assert done.returncode == (2 if words == "extrct" else 0)

@@ -365,13 +365,15 @@ def test_a_head_of_other_choices_is_never_replaced(pets, capsys):
 
 @pytest.mark.parametrize("name", ["head.npz", "metrics.json", "predictions.csv", "report.html"])
 def test_a_file_of_such_a_name_that_is_not_ours_is_not_replaced(pets, capsys, tmp_path, name):
-    (tmp_path / name).write_text("mine")
-    code, _, err = run(capsys, "--cache", pets, "--out", tmp_path, "--quiet")
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).write_text("mine")
+    code, _, err = run(capsys, "--cache", pets, "--out", out, "--quiet")
     assert code == 1
     assert "give another folder" in err
     assert name == "head.npz" or f"holds a {name} that no fit of this head wrote" in err
-    assert [path.name for path in tmp_path.iterdir()] == [name]
-    assert (tmp_path / name).read_text() == "mine"
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "mine"
 
 
 def test_two_sides_and_a_balanced_head(tmp_path, capsys):

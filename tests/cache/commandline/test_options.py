@@ -120,3 +120,10 @@ def test_the_next_command_speaks_as_this_one_was_called():
     assert shlex.split(said) == ["onceover", "fit", "--cache", "my pets"]
     said = command_line("python -m engine.extract", *fit)
     assert shlex.split(said) == ["python", "-m", "engine.fit_head", "--cache", "my pets"]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 images"), (1, "1 image"), (2002, "2,002 images")]
+)
+def test_counts_are_in_one_form_in_every_message(number, words):
+    assert counted(number, "image") == words
