@@ -24,6 +24,7 @@ from engine.runner.step import collect
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
 from engine.runner.task import Job, Report, portable_source, this_kind
+from engine.runner.task_size import TaskSize
 from engine.runner.tasks import Task, Tasks
 from engine.sources.base import Sample
 from engine.sources.load import LoadedSample, Loader, none_known
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Samples a task: so many that the scheduler, at two milliseconds a task, does next to nothing, and
-# so few that each thread has several.
-_MOST, _TASKS_A_THREAD = 1024, 8
+# Rows of samples that need not be read, written at once.
+_ROWS = 1024
 
 # Tasks that are with the scheduler, for each thread: one runs, one waits.
 _AHEAD = 2
@@ -111,20 +111,22 @@ class _Run:
         self._execution = execution
         self._stop = execution.stop or threading.Event()
         self.processors = Processors()
+        self._size = TaskSize()
 
     def bring(self, samples: Sequence[Sample], tasks: Tasks, tally: Tally) -> None:
         """Have samples run, but for those that need not be read again."""
         outcome = Outcome(self._table, tally, self._survey.source)
         total = len(self._survey.samples)
         waiting = self._waiting(samples, tasks, outcome)
-        alone: list[Task] = []
-        again: deque[Task] = deque()
+        alone, again = list[Task](), deque[Task]()
 
         def tell() -> None:
             self._execution.progress(total - len(samples) + tally.done, total)
 
         seen = time.monotonic()
         while True:
+            if self._stop.is_set():
+                tasks.stop()
             threads = sum(tasks.workers().values())
             seen = time.monotonic() if threads else seen
             if time.monotonic() - seen > _PATIENCE:
@@ -166,21 +168,23 @@ class _Run:
             Framing(),
             none_known if self._execution.rehash else known,
         )
-        threads = max(1, sum(tasks.workers().values()))
-        size = min(_MOST, max(1, len(samples) // (_TASKS_A_THREAD * threads)))
+        left = len(samples)
+        size = self._size.next(sum(tasks.workers().values()), left)
         chunk: list[Sample] = []
         held: list[LoadedSample] = []
         for item in loader.plan(samples):
+            left -= 1
             if isinstance(item, LoadedSample):
                 held.append(item)
             else:
                 chunk.append(item)
-            if len(held) == _MOST:
+            if len(held) == _ROWS:
                 outcome.add(_rows(held))
                 held.clear()
-            if len(chunk) == size:
+            if len(chunk) >= size:
                 yield Task(tuple(chunk))
                 chunk.clear()
+                size = self._size.next(sum(tasks.workers().values()), left)
         outcome.add(_rows(held))
         if chunk:
             yield Task(tuple(chunk))
@@ -197,6 +201,7 @@ class _Run:
                     tasks.refused[report.worker] = report.refused
                     _log.warning("worker %s is left out: %s", report.worker, report.refused)
                 return [task]
+            self._size.add(report.rows, report.seconds)
             return self._accepted(report, task, tasks, outcome)
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,14 @@ _log = logging.getLogger(__name__)
 
 # Seconds to wait for a scheduler, and for its first worker.
 _PATIENCE = 60
+
+
+def _address_in(file: str) -> str:
+    """Return the scheduler's address in its FILE.json. ValueError if there is none."""
+    told = json.loads(Path(file).read_text(encoding="utf-8"))
+    if not isinstance(told, dict) or not isinstance(address := told.get("address"), str):
+        raise ValueError("the file has no address")
+    return address
 
 
 @contextmanager
@@ -58,14 +67,20 @@ def connect(address: str) -> Iterator["Client"]:
             elif kind in ("tcp", "tls"):
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))
             elif address.endswith(".json") and Path(address).is_file():
-                client = stack.enter_context(Client(scheduler_file=address, timeout=_PATIENCE))
+                client = stack.enter_context(Client(_address_in(address), timeout=_PATIENCE))
             else:
                 raise UsageFailure(
                     f"cluster {printable(address)}: give local:N, tcp://HOST:PORT, "
                     "tls://HOST:PORT or the scheduler's FILE.json"
                 )
             client.wait_for_workers(1, timeout=_PATIENCE)
-        except (OSError, TimeoutError, asyncio.TimeoutError) as error:
+        except TypeError as error:
+            raise Failure(
+                f"{printable(address)} asks for certificates; name the files in "
+                "DASK_DISTRIBUTED__COMM__TLS__CA_FILE, ..__TLS__CLIENT__CERT and "
+                "..__TLS__CLIENT__KEY, or in Dask's configuration"
+            ) from error
+        except (OSError, TimeoutError, asyncio.TimeoutError, ValueError) as error:
             raise Failure(
                 f"there is no cluster at {printable(address)}: {first_line(error)}; start a "
                 "scheduler and at least one worker"

@@ -8,7 +8,8 @@ import copy
 import pickle
 import platform
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -103,7 +104,8 @@ class Report:
     """What became of the samples of a task.
 
     worker: its name. processor: its kind. rows: one for each sample, their features in the cache
-    before. refused: why this worker cannot run the job at all; no row is there then.
+    before; for the first ones where it was stopped. refused: why this worker cannot run the job at
+    all; no row is there then. seconds: what it took, without the wait for a core.
     """
 
     worker: str
@@ -111,6 +113,7 @@ class Report:
     rows: Sequence[Row] = ()
     tally: Tally = field(default_factory=Tally)
     refused: str = ""
+    seconds: float = 0.0
 
 
 def portable_source(source: Source) -> bytes | None:
@@ -151,22 +154,46 @@ class Session:
         self._lock = threading.Lock()
         self._parts: dict[Path, Part | None] = {}
         self._index: Index | None = None
+        self._under_way: set[threading.Event] = set()
+        self._stopped = False
 
     def run(self, samples: Sequence[Sample], worker: str) -> Report:
         """Bring the features of samples into the cache."""
-        with self._turns, ThreadPoolExecutor(1, thread_name_prefix="extract") as pool:
+        halt = threading.Event()
+        with self._turns, self._stoppable(halt), ThreadPoolExecutor(1, "extract") as pool:
+            started = time.perf_counter()
             tally, table, space = Tally(), _Rows(), self.space
             size = (space.description["height"], space.description["width"])
             loader = Loader(self.source, self._cached(), size, self.job.framing)
-            loaded = loader.load(samples, pool, _AHEAD, threading.Event())
+            loaded = loader.load(samples, pool, _AHEAD, halt)
             writer = PartWriter(space, table, tally, seconds=_PART_SECONDS)
             batches = collect(loaded, self.job.batch_size or BATCH_SIZE, tally)
             for computed in run_batches(batches, lambda: self.backbone, pool, 2):
                 writer.add(computed)
             writer.flush()
-        if len(table.rows) < len(samples):
+        if len(table.rows) < len(samples) and not self._stopped:
             return Report(worker, self.kind.processor, refused=f"{self.source.location} is gone")
-        return Report(worker, self.kind.processor, table.rows, tally)
+        seconds = time.perf_counter() - started
+        return Report(worker, self.kind.processor, table.rows, tally, seconds=seconds)
+
+    def stop(self) -> None:
+        """Have all tasks end soon: what they have begun is finished and kept, the rest is left."""
+        with self._lock:
+            self._stopped = True
+            for halt in self._under_way:
+                halt.set()
+
+    @contextlib.contextmanager
+    def _stoppable(self, halt: threading.Event) -> Iterator[None]:
+        with self._lock:
+            self._under_way.add(halt)
+            if self._stopped:
+                halt.set()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way.discard(halt)
 
     def _cached(self) -> Callable[[np.ndarray], np.ndarray]:
         """Return what tells which features the cache holds now.

@@ -1,6 +1,9 @@
 """Tasks on their way to the workers of a cluster and back."""
 
+import contextlib
 import queue
+import threading
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +39,8 @@ class Tasks:
         self._done: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._under_way: dict[str, tuple[Future, Task]] = {}
         self.refused: dict[str, str] = {}
+        self._threads, self._asked = dict[str, int](), -1.0
+        self._stopped = False
         client.register_plugin(SessionPlugin())
 
     def __len__(self) -> int:
@@ -43,9 +48,12 @@ class Tasks:
         return len(self._under_way)
 
     def workers(self) -> dict[str, int]:
-        """Return the threads of each worker that takes part, by name."""
-        workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        return {a: w["nthreads"] for a, w in workers.items() if a not in self.refused}
+        """Return the threads of each worker that takes part, by name; asked for once a second."""
+        if time.monotonic() - self._asked >= 1:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._threads = {name: worker["nthreads"] for name, worker in workers.items()}
+            self._asked = time.monotonic()
+        return {name: n for name, n in self._threads.items() if name not in self.refused}
 
     def submit(self, task: Task) -> None:
         """Send a task. Failure if every worker has refused the job."""
@@ -68,6 +76,20 @@ class Tasks:
         )
         self._under_way[future.key] = future, task
         future.add_done_callback(self._done.put)
+
+    def stop(self) -> None:
+        """Have what is under way end soon, without waiting for it; said once."""
+        if self._stopped:
+            return
+        self._stopped = True
+        from engine.runner.worker import stop_job
+
+        def tell() -> None:
+            # A worker that stands still never answers, and one that has gone need not.
+            with contextlib.suppress(Exception):
+                self._client.run(stop_job, self._job.key, on_error="ignore")
+
+        threading.Thread(target=tell, name="stop", daemon=True).start()
 
     def ended(self) -> "tuple[Future, Task] | None":
         """Return a task that ended, soon; None if none did."""

@@ -22,15 +22,32 @@ class SessionPlugin(WorkerPlugin):  # type: ignore[misc]  # Dask's are not typed
         """Begin, in the worker's process: nothing is loaded before the first task."""
         del worker
         self._lock, self._session = threading.Lock(), None
+        self._stopped = ""
 
     def session(self, job: Job) -> Session:
         """Return the session of a job; that of another is let go. Raises as `Session` does."""
         with self._lock:
             if self._session is None or self._session.job.key != job.key:
                 self._session = Session(job)
+                if job.key == self._stopped:
+                    self._session.stop()
             return self._session
 
+    def stop(self, key: str) -> None:
+        """Have the tasks of a job end soon, also those that are yet to begin."""
+        with self._lock:
+            self._stopped = key
+            if self._session is not None and self._session.job.key == key:
+                self._session.stop()
+
     _session: Session | None
+    _stopped: str
+
+
+def stop_job(key: str, dask_worker: Worker) -> None:
+    """Stop a job in a worker's process, see `SessionPlugin.stop`; for `Client.run`."""
+    if isinstance(plugin := dask_worker.plugins.get(NAME), SessionPlugin):
+        plugin.stop(key)
 
 
 def run_task(job: Job, samples: Sequence[Sample]) -> Report:

@@ -1,19 +1,18 @@
 """The pass on a Dask cluster of real processes: what one process gives, whoever dies."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 import dask
 import psutil
 import pytest
+from cluster_samples import SLOW, ClusterApart, start_extraction, wait_for_parts
 from conftest import write_pictures
 from content_samples import content
 from remote_samples import web_server
@@ -30,18 +29,7 @@ from engine.runner.extract import Extractor, FeatureRequest
 from engine.runner.survey import survey
 from engine.runner.task import Job, Session, portable_source, this_kind
 
-ROOT = Path(__file__).parents[2]
-
 # What workers run before anything else, some twice.
-SLOW = """
-import time
-from engine.runner import task
-def slow(*arguments, collect=task.collect):
-    for batch in collect(*arguments):
-        time.sleep(0.2)
-        yield batch
-task.collect = slow
-"""
 POISONED = """
 import os
 from engine.sources import load
@@ -104,6 +92,13 @@ def job(source, cache, model, kind):
     bare = portable_source(source.source)
     location = str(source.source.location)
     return Job("k", str(cache), space.id, model, Framing(), location, source.options, bare, kind)
+
+
+def exported(options):
+    from engine.backbones.request import BackboneRequest
+    from engine.backbones.store import exported_model
+
+    return exported_model(BackboneRequest(options[1], "own", None, "torch"))
 
 
 @pytest.mark.slow
@@ -227,52 +222,51 @@ def test_workers_started_apart_one_of_which_stands_still(
     tmp_path, options, capsys, same_as_one_process
 ):
     pictures, cache = write_pictures(tmp_path / "pictures", 60), tmp_path / "many" / "c"
-    file = tmp_path / "scheduler.json"
-    script = tmp_path / "slow.py"
-    script.write_text(SLOW)
-    dask_ = [sys.executable, "-m", "dask"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    commands = [[*dask_, "scheduler", "--port", "0", "--no-dashboard"]]
-    commands += [
-        [*dask_, "worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--preload", script]
-    ] * 3
-    processes = [
-        subprocess.Popen(
-            [*command, "--scheduler-file", str(file)],
-            env=environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=tmp_path,
-        )
-        for command in commands
-    ]
-    try:
-        while not file.exists():
-            time.sleep(0.1)
-        address = json.loads(file.read_text())["address"]
+    with ClusterApart(tmp_path / "cluster", 3) as cluster:
+        address = json.loads(cluster.address.read_text())["address"]
         from distributed import Client
 
         with Client(address) as client:
-            client.wait_for_workers(3, timeout=60)
+            client.wait_for_workers(3, timeout=300)
 
         def stand_still():
             while not any(cache.glob("spaces/*/parts/*")):
                 time.sleep(0.05)
-            processes[1].send_signal(signal.SIGSTOP)
+            cluster.workers[1].send_signal(signal.SIGSTOP)
             time.sleep(5)
-            processes[1].send_signal(signal.SIGCONT)
+            cluster.workers[1].send_signal(signal.SIGCONT)
 
         thread = threading.Thread(target=stand_still)
         thread.start()
-        result, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", str(file))
+        where = ["--cache", cache, *options, "--cluster"]
+        result, _ = extract(capsys, pictures, *where, cluster.address)
         thread.join()
         assert result["computed"] + result["hits"] == 120
-        again, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", address)
+        again, _ = extract(capsys, pictures, *where, address)
         assert (again["computed"], again["hits"]) == (0, 120)
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    same_as_one_process(pictures, cache)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_ends_the_run_in_one_line_and_another_goes_on(
+    tmp_path, options, capsys, same_as_one_process
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 60), tmp_path / "many" / "c"
+    where = ["--cache", cache, *options, "--cluster"]
+    with ClusterApart(tmp_path / "first", 2) as cluster:
+        process = start_extraction(pictures, *where, cluster.address)
+        wait_for_parts(cache, 2, process)
+        cluster.scheduler.kill()
+        out, errors = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    assert ": the cluster failed: " in errors.splitlines()[-1]
+    assert "finished work is kept" in errors
+    assert "Traceback" not in errors
+    held = len(FeatureCache.open(cache).space().index())
+    assert 0 < held < 120
+    with ClusterApart(tmp_path / "second", 2) as cluster:
+        again, _ = extract(capsys, pictures, *where, cluster.address)
+    assert again["computed"] <= 120 - held
     same_as_one_process(pictures, cache)
 
 
@@ -298,10 +292,7 @@ def test_a_scheduler_that_is_not_there_is_one_line(monkeypatch):
 def test_a_session_refuses_what_it_cannot_run_exactly(tmp_path, pictures, options, capsys):
     cache = tmp_path / "c"
     extract(capsys, pictures, "--cache", cache, *options)
-    from engine.backbones.request import BackboneRequest
-    from engine.backbones.store import exported_model
-
-    model = exported_model(BackboneRequest(options[1], "own", None, "torch"))
+    model = exported(options)
     with survey(pictures) as images:
         good = job(images, cache, model, this_kind())
         report = Session(good).run(images.samples[:5], "w")
@@ -321,15 +312,48 @@ def test_a_session_refuses_what_it_cannot_run_exactly(tmp_path, pictures, option
         Session(good)
 
 
+def test_a_job_that_is_stopped_finishes_what_it_has_begun(
+    tmp_path, pictures, options, capsys, monkeypatch
+):
+    cache = tmp_path / "c"
+    extract(capsys, pictures, "--cache", cache, *options)
+    model = exported(options)
+    from engine.runner.worker import NAME, SessionPlugin, stop_job
+
+    plugin, batches = SessionPlugin(), []
+    plugin.setup(None)
+    worker = SimpleNamespace(plugins={NAME: plugin})
+    collect = task.collect
+
+    def stopping(*arguments):
+        for batch in collect(*arguments):
+            if not batches:
+                stop_job("k", worker)
+            batches.append(batch)
+            yield batch
+
+    monkeypatch.setattr(task, "collect", stopping)
+    monkeypatch.setattr(task, "_AHEAD", 4)
+    with survey(pictures) as images:
+        given = replace(job(images, cache, model, this_kind()), batch_size=2)
+        report = plugin.session(given).run(images.samples, "w")
+        assert 0 < len(report.rows) < len(images.samples)
+        assert not report.refused
+        late = plugin.session(given).run(images.samples, "w")
+        assert (late.rows, late.refused) == ([], "")
+        # A process that has not begun yet is told as well.
+        plugin.setup(None)
+        stop_job("k", worker)
+        assert plugin.session(given).run(images.samples, "w").rows == []
+        assert len(plugin.session(replace(given, key="other")).run(images.samples, "w").rows) > 0
+
+
 def test_no_more_tasks_run_at_once_than_there_are_cores(
     tmp_path, pictures, options, capsys, monkeypatch
 ):
     cache = tmp_path / "c"
     extract(capsys, pictures, "--cache", cache, *options)
-    from engine.backbones.request import BackboneRequest
-    from engine.backbones.store import exported_model
-
-    model = exported_model(BackboneRequest(options[1], "own", None, "torch"))
+    model = exported(options)
     monkeypatch.setattr(task, "available_cores", lambda: 1)
     now, most = [], []
     collect = task.collect
