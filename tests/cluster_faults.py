@@ -37,7 +37,6 @@ class Bench:
         self.work = work
         os.environ["ONCEOVER_MODELS"] = str(work / "models")
         self.pictures = write_pictures(work / "pictures", PICTURES)
-        shutil.copy(self.pictures / "spots" / "0.jpg", self.pictures / "spots" / "copy.jpg")
         (self.pictures / "spots" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 broken")
         backbone = str(write_tiny_backbone(work / "tiny.onnx"))
         options = ["--backbone", backbone, "--preprocessing", "torch", "--precision", "fp32"]
