@@ -319,7 +319,7 @@ def test_a_job_that_is_stopped_finishes_what_it_has_begun(
     tmp_path, pictures, options, capsys, monkeypatch
 ):
     cache = tmp_path / "c"
-    extract(capsys, pictures, "--cache", cache, *options)
+    extract(capsys, pictures, "--cache", cache, *options, "--limit-per-class", "1")
     model = exported(options)
     from engine.runner.worker import NAME, SessionPlugin, stop_job
 
