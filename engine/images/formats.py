@@ -11,6 +11,7 @@ EXTENSIONS = frozenset(
     | {".cr2", ".cr3", ".crw", ".nef", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw", ".x3f"}
     | {".dng", ".psd", ".psb", ".xcf", ".svg", ".svgz", ".ico", ".cur", ".tga", ".pcx", ".exr"}
     | {".hdr", ".dds", ".jxr", ".wdp", ".jls", ".pam", ".pfm", ".qoi", ".bpg", ".djvu"}
+    | {".dcm", ".dicom", ".eps", ".kdc", ".rwl", ".erf", ".3fr", ".iiq"}
 )
 
 FORMATS = (
@@ -64,6 +65,7 @@ _OTHERS = (
     (b"IIU\0", "a camera's raw file; develop it to JPEG or TIFF"),
     (b"v/1\x01", "an OpenEXR file; save it as PNG or TIFF of 8 or 16 bits"),
     (b"DDS ", "a DirectDraw texture; save it as PNG"),
+    (b"%!PS", "PostScript; save it as PNG"),
     (b"qoif", "a QOI file; save it as PNG"),
 )
 

@@ -28,6 +28,8 @@ def advice(head: bytes, suffix: str = "") -> str:
     for beginning, words in _BEGINNINGS:
         if head.startswith(beginning):
             return words
+    if head[128:132] == b"DICM":
+        return "a DICOM file; save its picture as PNG or TIFF"
     if suffix in _OFFICE:
         return "a spreadsheet; save it as CSV"
     return ""

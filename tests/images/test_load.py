@@ -196,6 +196,7 @@ def test_text_is_no_pnm(text):
         (b"%PDF-1.7", "PDF"),
         (b"<svg xmlns", "SVG"),
         (b"\0\0\1\0\1\0", "icon"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
     ],
 )
 def test_what_is_no_image_is_called_by_its_name(head, why):
@@ -209,6 +210,7 @@ def test_a_raw_file_is_not_taken_for_its_preview():
 
 def test_names_of_what_is_not_decoded_are_images_names_too():
     assert all(map(has_image_name, ("a.CR3", "b/c.psd", "d.heic", "e.svg", "f.ppm", "g.jxl")))
+    assert all(map(has_image_name, ("a.dcm", "b.eps", "c.kdc")))
     assert set(FORMATS) <= limits.BYTES_PER_PIXEL.keys()
 
 

@@ -117,3 +117,12 @@ def test_what_is_no_image_is_named_with_what_to_do(tmp_path, data, words):
         loader = Loader(source, none_cached, (4, 4), Framing())
         (loaded,) = loader.load(source.samples, pool, 3, threading.Event())
     assert words in loaded.reason
+
+
+def test_a_dicom_file_is_called_by_its_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "1.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
+    with open_source(tmp_path) as source, ThreadPoolExecutor(1) as pool:
+        loader = Loader(source, none_cached, (8, 8), Framing())
+        (loaded,) = loader.load(source.samples, pool, 4, threading.Event())
+    assert loaded.reason == "a DICOM file; save its picture as PNG or TIFF"
