@@ -26,6 +26,7 @@ QUICK = (
     "verdict",
     "parity",
     "augmentation",
+    "unchanged",
 )
 
 

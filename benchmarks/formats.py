@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -82,15 +83,15 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
         "bytes": sizes,
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     }
+    finish(arguments, console, "formats", results, summary(results))
+
+
+def summary(results: dict[str, Any]) -> str:
+    """Return how many labels are the same, and the table of a run's results."""
+    sizes, rates = results["bytes"], results["images_per_second"]
     rows = [[form, f"{sizes[form]:,}", f"{rates[form]:.1f}"] for form in _FORMS]
-    summary = f"{same} of {len(labels['jpeg'])} labels are the same\n"
-    finish(
-        arguments,
-        console,
-        "formats",
-        results,
-        summary + table(["format", "bytes", "images/s"], rows),
-    )
+    same = f"{results['same_labels']} of {results['images']} labels are the same"
+    return f"{same}\n\n{table(['format', 'bytes', 'images/s'], rows)}"
 
 
 def _write(source: Path, work: Path, train: int, images: int) -> None:

@@ -16,10 +16,12 @@ from benchmarks import (
     calibration,
     compare,
     extraction,
+    formats,
     head,
     parity,
     peers,
     preprocessing,
+    unchanged,
     verdict,
 )
 from benchmarks.baselines import scratch_cnn
@@ -41,6 +43,8 @@ SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
         "backbones": backbones.summary,
         "head": head.summary,
         "peers": peers.summary,
+        "unchanged": unchanged.summary,
+        "formats": formats.summary,
     }
 )
 

@@ -22,7 +22,7 @@ PART_BYTES = 32 * 2**20
 PART_SECONDS = 2.0
 
 # And after this many rows: those of known files come quickly, and each is objects until then.
-PART_ROWS = 2**15
+PART_ROWS = 2**14
 
 # Samples without a new image among them that go on together.
 _ROWS = 256
