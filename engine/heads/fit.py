@@ -66,7 +66,7 @@ class Fit:
     def save(self, folder: str | Path) -> Path:
         """Write head, metrics and predictions into a folder, which is made; return it.
 
-        `onceover.write_fit` writes the report as well.
+        `engine.estimators.fit.write_fit`, which `onceover` names too, writes the report as well.
 
         Raises:
             Failure: `folder` is a file, or a head of other choices is in it.
