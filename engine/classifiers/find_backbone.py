@@ -26,6 +26,9 @@ from engine.precision.cached_model import MADE_FOR_A_CACHE, MODEL_NAME, cached_m
 
 _log = logging.getLogger(__name__)
 
+# Characters of what differs, as of a digest, that a message has.
+_SHOWN = 12
+
 
 @dataclass(frozen=True)
 class NamedBackbone:
@@ -196,9 +199,15 @@ def _space(model: ModelDescription, head: Head) -> dict[str, Any]:
 def _difference(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     """Return one line on what the space of a model has unlike the head's."""
     key = next(key for key in (*own, *given) if given.get(key) != own.get(key))
+    named, trained = (str(space.get(key))[:_SHOWN] for space in (given, own))
+    if key == "weights":
+        return (
+            f"the head was trained with other weights ({trained}...) than those that you name "
+            f"({named}...); leave the weights out, and the head finds its own"
+        )
     return (
-        f"the head was trained on {key} {own.get(key)}, the backbone that you name has "
-        f"{given.get(key)}; name the head's own"
+        f"the head was trained on {key} {trained}, the backbone that you name has {named}; name "
+        "the head's own, or leave it out"
     )
 
 

@@ -11,6 +11,7 @@ from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.files import write_whole
 from engine.data_review.findings import Findings
+from engine.heads.split import SIDES
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,11 @@ _COLUMNS = (
     "nearest_cosine",
     "near_duplicate",
     "dataset",
+    "split",
 )
+
+# What programs put between the columns of a sheet that they save.
+_DELIMITERS = (",", ";", "\t")
 
 
 def sheet(findings: Findings) -> bytes:
@@ -58,11 +63,12 @@ def sheet(findings: Findings) -> bytes:
             _number(findings.pairs.nearest[image]),
             features.paths[partner[image]] if image in partner else "",
             features.datasets[features.dataset_of[image]],
+            SIDES[side] if (side := features.own_sides[image]) >= 0 else "",
         )
         writer.writerow([text.encode("utf-8", "replace").decode("utf-8") for text in row])
     for conflict in features.conflicts:
         for dataset, path, label in conflict.samples:
-            row = (path, label, "", "", "", "", "conflict", "", "", dataset)
+            row = (path, label, "", "", "", "", "conflict", "", "", dataset, "")
             writer.writerow([text.encode("utf-8", "replace").decode("utf-8") for text in row])
     return stream.getvalue().encode("utf-8")
 
@@ -78,21 +84,31 @@ def apply_sheet(sheet_path: Path, out: Path) -> dict[str, int]:
     if out.exists():
         raise Failure(f"{printable(str(out))} is there already; give a new name")
     counts = {"kept": 0, "changed": 0, "dropped": 0}
-    rows = []
-    for row in _rows(sheet_path):
+    sheet_rows = _rows(sheet_path)
+    known = {row["label"] for row in sheet_rows}
+    rows, new = [], set()
+    for row in sheet_rows:
         mark = row["new_label"].strip()
-        dropped = mark == DROP or (not mark and row.get("side") == "conflict")
+        # However it is typed, unless a class is called so.
+        drop = mark == DROP or (mark.lower() == DROP and mark not in known)
+        dropped = drop or (not mark and row.get("side") == "conflict")
         label = mark or row["label"]
         changed = bool(mark) and mark != row["label"]
         counts["dropped" if dropped else "changed" if changed else "kept"] += 1
         if not dropped:
-            rows.append((_location(row["dataset"], row["path"]), label))
+            new |= {label} - known
+            split = row.get("split", "")
+            rows.append((_location(row["dataset"], row["path"]), label, split))
+    for label in sorted(new):
+        _log.warning("%s is a class that no image had", printable(label, 40))
+    # The source's own split goes on, where it has one.
+    columns = 3 if any(split for _, _, split in rows) else 2
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("path", "label"))
-    writer.writerows(rows)
+    writer.writerow(("path", "label", "split")[:columns])
+    writer.writerows(row[:columns] for row in rows)
     write_whole(out, stream.getvalue().encode("utf-8"))
-    inside = {row["dataset"] for row in _rows(sheet_path) if not _folder(row["dataset"])}
+    inside = {row["dataset"] for row in sheet_rows if not _folder(row["dataset"])}
     for dataset in sorted(inside):
         _log.warning(
             "paths of %s are those inside it: unpack it, and give its folder as the base of the "
@@ -105,7 +121,9 @@ def apply_sheet(sheet_path: Path, out: Path) -> dict[str, int]:
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-        reader = csv.DictReader(io.StringIO(text, newline=""))
+        first = text.partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=first.count)
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
         rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
     except FileNotFoundError as error:
         raise Failure(f"there is no {printable(str(path))}; review a cache first") from error

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure, first_line
 from cache.files import write_whole
 from engine.heads.softmax import log_softmax
@@ -23,6 +24,9 @@ _VERSION = 1
 
 # A head of 1,000 classes on 25,088 features has 100 MB.
 _MAX_BYTES = 2**30
+
+# Heads of a cache that a message names.
+_NAMED = 5
 
 # What NumPy's format 1.0 writes in front of an array of a head, filled up with spaces.
 _HEADER_BYTES = 128
@@ -102,7 +106,7 @@ def load_head(path: str | Path) -> Head:
     """
     file = Path(path) / FILE_NAME if Path(path).is_dir() else Path(path)
     if not file.is_file():
-        raise Failure(f"there is no head at {path}; train one on the features of a cache")
+        raise Failure(_where_heads_are(Path(path)))
     try:
         size = file.stat().st_size
         if size > _MAX_BYTES:
@@ -121,6 +125,19 @@ def load_head(path: str | Path) -> Head:
             raise
         # Its directory points to a place before its beginning.
         raise Failure(f"{file} is not a head, or is damaged: {first_line(error)}") from error
+
+
+def _where_heads_are(path: Path) -> str:
+    """Return one line on a path that is no head: of a cache, which heads it has."""
+    shown = printable(str(path))
+    heads = sorted(file.parent for file in (path / "heads").glob(f"*/{FILE_NAME}"))
+    if heads:
+        named = ", ".join(printable(str(head)) for head in heads[:_NAMED])
+        more = f" and {len(heads) - _NAMED} more" if len(heads) > _NAMED else ""
+        return f"{shown} is a cache and no head; its heads are {named}{more}"
+    if (path / "spaces").is_dir():
+        return f"{shown} is a cache, which has no head yet; train one on its features"
+    return f"there is no head at {shown}; train one on the features of a cache"
 
 
 def _array(

@@ -252,7 +252,8 @@ def test_the_backbone_may_be_named(trained, new, capsys, tiny_backbone, tmp_path
     other = write_tiny_backbone(tmp_path / "other.onnx", seed=1)
     code, _, err = run(capsys, picture, "--head", trained.head, "--backbone", other, "--quiet")
     assert code == 2
-    assert "the head was trained on weights" in err
+    assert "the head was trained with other weights" in err
+    assert "leave the weights out, and the head finds its own" in err
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from data_review_samples import planted
+from data_review_samples import COUNT, planted
 
 from cache.failures import Failure
 from engine.data_review.findings import review
@@ -77,3 +77,49 @@ def test_another_file_is_one_line(tmp_path, content, message):
         apply_sheet(tmp_path / "x.csv", tmp_path / "labels.csv")
     with pytest.raises(Failure, match="there is no"):
         apply_sheet(tmp_path / "none.csv", tmp_path / "labels.csv")
+
+
+def test_drop_is_drop_however_it_is_typed_and_new_classes_are_told(written, tmp_path, caplog):
+    marked(written, {"20.jpg": " Drop ", "40.jpg": "dgo", "41.jpg": "dog"})
+    counts = apply_sheet(written, tmp_path / "labels.csv")
+    assert (counts["dropped"], counts["changed"] + counts["kept"]) == (1, 299)
+    labels = {row["path"].split("/")[-1]: row["label"] for row in rows_of(tmp_path / "labels.csv")}
+    assert "20.jpg" not in labels
+    assert labels["40.jpg"] == "dgo"
+    assert [record.getMessage() for record in caplog.records if "class" in record.message] == [
+        "dgo is a class that no image had"
+    ]
+
+
+def test_a_class_called_drop_in_capitals_is_a_class(tmp_path):
+    path = tmp_path / "review.csv"
+    space = planted(tmp_path / "c", {20}, labels=("Drop", "dog"))
+    path.write_bytes(sheet(review(open_features(space))))
+    marked(path, {"21.jpg": "Drop"})
+    apply_sheet(path, tmp_path / "labels.csv")
+    assert {row["path"]: row["label"] for row in rows_of(tmp_path / "labels.csv")}[
+        "21.jpg"
+    ] == "Drop"
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_a_sheet_that_a_spreadsheet_saved_is_read(written, tmp_path, delimiter):
+    rows = rows_of(written)
+    rows[0]["new_label"] = "drop"
+    with written.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys(), delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert apply_sheet(written, tmp_path / "labels.csv")["dropped"] == 1
+
+
+def test_the_sources_own_split_goes_on(tmp_path):
+    """Corrected labels are of the same split: what was a test image stays one."""
+    splits = ["train" if number % 3 else "test" for number in range(COUNT)]
+    path = tmp_path / "review.csv"
+    path.write_bytes(sheet(review(open_features(planted(tmp_path / "c", splits=splits)))))
+    apply_sheet(path, tmp_path / "labels.csv")
+    rows = rows_of(tmp_path / "labels.csv")
+    assert {row["path"].split("/")[-1]: row["split"] for row in rows} == {
+        f"{number}.jpg": split for number, split in enumerate(splits)
+    }

@@ -292,3 +292,15 @@ def test_probabilities_are_the_same_bits_whatever_the_batch(dimension, classes):
         np.testing.assert_array_equal(np.concatenate(batches), alone)
     np.testing.assert_array_equal(head.probabilities(np.asfortranarray(features)), alone)
     np.testing.assert_allclose(head.logits(features), features @ weights + head.biases, atol=1e-3)
+
+
+def test_a_cache_given_as_a_head_names_its_heads(tmp_path):
+    (tmp_path / "spaces").mkdir()
+    with pytest.raises(Failure, match="is a cache, which has no head yet; train one"):
+        load_head(tmp_path)
+    for name in ("one", "two"):
+        (tmp_path / "heads" / name).mkdir(parents=True)
+        (tmp_path / "heads" / name / "head.npz").touch()
+    heads = " and no head; its heads are .*heads/one, .*heads/two$"
+    with pytest.raises(Failure, match=heads):
+        load_head(tmp_path)
