@@ -349,6 +349,13 @@ FOLDERS = (
         BOTH,
     ),
     Layout(
+        "metadata that names what is not there",
+        {"metadata.csv": "file_name,label\n1.jpg,cat\n8.jpg,dog\n", **FILES},
+        {"cat": 1},
+        unlabelled=2,
+        says=("metadata.csv has the labels of 1 image", "1 row of it names no image here"),
+    ),
+    Layout(
         "metadata without labels",
         {"metadata.csv": "file_name,text,size\ncat/1.jpg,a cat,1\n", **CAT_DOG},
         BOTH,
@@ -463,6 +470,17 @@ TABLES = (
         source="t.parquet",
     ),
     Layout(
+        "parquet with several columns that may be labels",
+        {
+            "t.parquet": Parquet(
+                {"image": [(1, "1.jpg"), (2, "2.jpg")], "fine": [0, 1], "coarse": [0, 0]}
+            )
+        },
+        unlabelled=2,
+        says=("fine,coarse may have the labels",),
+        source="t.parquet",
+    ),
+    Layout(
         "parquet of the hub",
         {
             "data/train-00000-of-00001.parquet": Parquet(
@@ -510,6 +528,18 @@ ARCHIVES = (
         source="pets-{000..001}.tar",
     ),
     Layout(
+        "WebDataset with names of several parts",
+        {
+            "pets.tar": {
+                f"{n}.{suffix}": content
+                for n, label in (("00", "cat"), ("01", "dog"))
+                for suffix, content in (("input.jpg", int(n)), ("target.cls", label))
+            }
+        },
+        {"cat": 1, "dog": 1},
+        source="pets.tar",
+    ),
+    Layout(
         "several tars whose names are splits",
         {"train-0.tar": CAT_DOG, "val-0.tar": OTHER_CAT_DOG},
         ALL,
@@ -542,6 +572,12 @@ ARCHIVES = (
         {"a.zip": "\n<!DOCTYPE html><html>"},
         error=("a page of the web",),
         source="a.zip",
+    ),
+    Layout(
+        "one image",
+        {"1.jpg": 1},
+        error=("1.jpg is one image and no source of them; give the folder it is in",),
+        source="1.jpg",
     ),
     Layout("a PDF", {"a.pdf": "%PDF-1.7"}, error=("extract its pictures",), source="a.pdf"),
 )

@@ -80,7 +80,9 @@ def choose_columns(rows: Rows, options: SourceOptions, *, needs_label: bool = Tr
     if options.labels in ("none", "folder"):
         return Columns(names, path, None, split)
     if not needs_label and _column(names, options.label_column, _LABELS, path, split) is None:
-        return Columns(names, path, None, split)
+        others = [name for n, name in enumerate(names) if n not in (path, split)]
+        which = f"no column is called label; {shown_columns(others)} may have the labels"
+        return Columns(names, path, None, split, (), (which,) if others else ())
     return _with_label(rows.shown, names, path, split, options, [values for _, values in first])
 
 

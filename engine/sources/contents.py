@@ -39,7 +39,7 @@ class Contents:
             fields, more = fields_of(self.images, self.beside)
             if not fields:
                 ignored = ignored + self.beside_kinds
-                fields, more = metadata_fields(self.metadata, options)
+                fields, more = metadata_fields(self.metadata, self.images, options)
             lines += more
         else:
             ignored = ignored + self.beside_kinds

@@ -1,7 +1,7 @@
 """`metadata.csv` and `metadata.jsonl` beside images, as folders on the Hugging Face hub have."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from cache.commandline.printable import printable
 from cache.commandline.words import counted
@@ -22,11 +22,11 @@ def is_metadata(name: str) -> bool:
 
 
 def metadata_fields(
-    files: Mapping[str, bytes], options: SourceOptions
+    files: Mapping[str, bytes], there: Container[str], options: SourceOptions
 ) -> tuple[dict[str, Fields], list[str]]:
     """Return what files of metadata say of images, by the images' paths, and how it was read.
 
-    files: the bytes of each, by its name.
+    files: the bytes of each, by its name. there: the images' paths.
 
     Raises:
         Failure: one cannot be understood.
@@ -44,11 +44,22 @@ def metadata_fields(
         else:
             rows = text_rows(lambda data=data: io.BytesIO(data), shown)  # type: ignore[misc]
         images, guesses = table_rows(rows, options, needs_label=False)
-        labelled = {prefix + image.path: image for image in images if image.label is not None}
+        described = {prefix + image.path: image for image in images}
+        labelled = {
+            path: image
+            for path, image in described.items()
+            if image.label is not None and path in there
+        }
         fields |= {path: Fields(image.label, image.split) for path, image in labelled.items()}
         lines.append(
             f"{shown} has the labels of "
             f"{counted(len(labelled), 'image') if labelled else 'no images'}"
         )
+        if absent := sum(path not in there for path in described):
+            lines.append(f"{shown}: {counted(absent, 'row')} of it {_names(absent)} no image here")
         lines += [f"{shown}: {guess}" for guess in guesses]
     return fields, lines
+
+
+def _names(count: int) -> str:
+    return "names" if count == 1 else "name"

@@ -8,7 +8,8 @@ from pathlib import Path
 from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.files import home_path
-from engine.images.formats import has_image_name
+from engine.images.formats import HEAD_BYTES as IMAGE_HEAD_BYTES
+from engine.images.formats import has_image_name, image_format
 from engine.sources.base import (
     BY_ITSELF,
     Listing,
@@ -197,6 +198,8 @@ def _open_file(path: Location, options: SourceOptions) -> Source:
         if words:
             web = isinstance(path, RemotePath) and path.is_web and "page of the web" in words
             raise Failure(f"{shown} is {words}{_PAGE if web else ''}")
+        if image_format(_head(path)[:IMAGE_HEAD_BYTES]) is not None:
+            raise Failure(f"{shown} is one image and no source of them; give the folder it is in")
         raise Failure(f"{shown} is of no known kind, or damaged; {_KINDS}")
     return open_file(path, options)
 

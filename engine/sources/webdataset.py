@@ -17,8 +17,12 @@ _LABELS = ("label", "class", "cls", "category", "target", "species")
 
 
 def label_file(name: str) -> tuple[str, str] | None:
-    """Return key and suffix of a file that may have the label of the image beside it, or None."""
-    key, suffix = split_key(name)
+    """Return key and suffix of a file that may have the label of the image beside it, or None.
+
+    Of `0.target.cls`, beside `0.input.jpg`, the suffix is the last part.
+    """
+    key, rest = split_key(name)
+    suffix = rest.rpartition(".")[2]
     return (key, suffix) if suffix in _SUFFIXES else None
 
 

@@ -57,7 +57,7 @@ def test_what_is_no_source(tmp_path):
     assert "there is no" in failure(tmp_path / "file\n\x1b[2J")
     assert "cannot be read" in failure("a\0b")
     (tmp_path / "photo.jpg").write_bytes(JPEG)
-    assert "no known kind" in failure(tmp_path / "photo.jpg")
+    assert "one image and no source" in failure(tmp_path / "photo.jpg")
     (tmp_path / "empty").mkdir()
     assert "holds no images" in failure(tmp_path / "empty")
     for name in ("a.zip", "a.tar", "a.tar.gz", "a"):
