@@ -52,11 +52,13 @@ def speed(record: Mapping[str, Any]) -> str:
             f"`--precision fast` takes {fast['seconds']:.0f} seconds from nothing, "
             f"{fast['times_faster']:.1f} times less than end-to-end."
         )
+    stops = sum(sooner["steady_images"]) / sooner["splits"]
     soon = (
         f"Of {sooner['images']:,} distinct photographs `extract --until-steady` takes "
         f"{sooner['runs']['extract']['report']['computed']:,} and stops; with the head that is "
         f"{sooner['seconds']:.0f} seconds from nothing, {sooner['times_faster']:.0f} times less "
-        f"than end-to-end's {sooner['epochs']} epochs on all of them and "
+        f"than end-to-end's {sooner['epochs']} epochs on all of them "
+        f"({sooner['average_times_faster']:.0f} for its average stop of {stops:,.0f}), and "
         f"{sooner['times_faster_than_sufficient']:.0f} times less than the "
         f"{sooner['sufficient_epoch']} of them that come to within {POINTS} points of its end. "
         f"The accuracy is {sooner['steady_accuracy']:.3f} where end-to-end's is "

@@ -40,12 +40,20 @@ def _names(known: Sequence[str], datasets: Sequence[str] | None) -> tuple[str, .
     return tuple(dict.fromkeys(dataset_named(known, typed) for typed in datasets))
 
 
+# A label, a path and a dataset, which bear a name for an image.
+_Sample = tuple[str | None, str, str]
+
+
 @dataclass
 class _Images:
-    """What the rows say of each digest, gathered one row after another."""
+    """What the rows say of each digest, gathered one row after another.
 
-    samples: dict[bytes, dict[str, tuple[str, str]]] = field(default_factory=dict)
-    unlabelled: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    A tuple an image, and more only for those that have several labels: there may be millions.
+    """
+
+    samples: dict[bytes, _Sample] = field(default_factory=dict)
+    further: dict[bytes, dict[str, _Sample]] = field(default_factory=dict)
+    unlabelled: dict[bytes, _Sample] = field(default_factory=dict)
     rejected: list[tuple[str, str]] = field(default_factory=list)
     own_sides: dict[bytes, int] = field(default_factory=dict)
     on_several_sides: set[bytes] = field(default_factory=set)
@@ -62,37 +70,46 @@ class _Images:
             if earlier_side != side:
                 self.on_several_sides.add(row.digest)
                 self.own_sides[row.digest] = min(side, earlier_side)
+        sample = (row.label, row.path, dataset)
         if row.label is None:
-            sample = (row.path, dataset)
-            self.unlabelled[row.digest] = min(sample, self.unlabelled.get(row.digest, sample))
-        else:
-            labels = self.samples.setdefault(row.digest, {})
-            self.duplicates += row.label in labels
-            sample = (row.path, dataset)
-            labels[row.label] = min(sample, labels.get(row.label, sample))
+            known = self.unlabelled.get(row.digest, sample)
+            self.unlabelled[row.digest] = _first(known, sample)
+            return
+        first = self.samples.setdefault(row.digest, sample)
+        if first is sample:
+            return
+        if first[0] == row.label:
+            self.duplicates += 1
+            self.samples[row.digest] = _first(first, sample)
+            return
+        labels = self.further.setdefault(row.digest, {})
+        self.duplicates += row.label in labels
+        labels[row.label] = _first(labels.get(row.label, sample), sample)
 
     def features(self, space: Space, datasets: tuple[str, ...]) -> Features:
         """Return what was gathered, but for what the space no longer holds."""
         conflicts = tuple(
-            Conflict(digest, tuple((name, path, label) for label, (path, name) in labels.items()))
-            for digest, labels in sorted(self.samples.items())
-            if len(labels) > 1
+            Conflict(
+                digest,
+                tuple(
+                    (name, path, str(label))
+                    for label, path, name in (self.samples[digest], *labels.values())
+                ),
+            )
+            for digest, labels in sorted(self.further.items())
         )
-        images: dict[bytes, tuple[str | None, tuple[str, str]]] = {
-            digest: (label, sample)
-            for digest, labels in self.samples.items()
-            if len(labels) == 1
-            for label, sample in labels.items()
-        }
-        for digest, sample in self.unlabelled.items():
-            if digest not in self.samples:
-                images[digest] = (None, sample)
-        order = sorted(images)
+        order = [digest for digest in self.samples if digest not in self.further]
+        order += [digest for digest in self.unlabelled if digest not in self.samples]
+        order.sort()
         digests = np.frombuffer(b"".join(order), np.uint8).reshape(-1, 32)
         index = space.index()
         held = index.contains(digests)
-        chosen = [images[digest] for digest, there in zip(order, held, strict=True) if there]
-        classes = class_order({label for label, _ in chosen if label is not None})
+        chosen = [
+            self.samples.get(digest) or self.unlabelled[digest]
+            for digest, there in zip(order, held, strict=True)
+            if there
+        ]
+        classes = class_order({label for label, _, _ in chosen if label is not None})
         codes: dict[str | None, int] = {label: code for code, label in enumerate(classes)}
         return Features(
             space,
@@ -100,9 +117,9 @@ class _Images:
             datasets,
             classes,
             digests[held],
-            np.array([codes.get(label, -1) for label, _ in chosen], np.int64),
-            tuple(path for _, (path, _) in chosen),
-            np.array([datasets.index(name) for _, (_, name) in chosen], np.int64),
+            np.array([codes.get(label, -1) for label, _, _ in chosen], np.int64),
+            tuple(path for _, path, _ in chosen),
+            np.array([datasets.index(name) for _, _, name in chosen], np.int64),
             np.array(
                 [self.own_sides.get(d, -1) for d, there in zip(order, held, strict=True) if there],
                 np.int64,
@@ -113,3 +130,8 @@ class _Images:
             missing=int((~held).sum()),
             on_several_sides=len(self.on_several_sides),
         )
+
+
+def _first(one: _Sample, other: _Sample) -> _Sample:
+    """Return the sample whose path comes first."""
+    return one if one[1:] <= other[1:] else other

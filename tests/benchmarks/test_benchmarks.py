@@ -141,7 +141,8 @@ def clusters(count, apart):
 
 def test_the_first_sufficient_epoch_is_the_earliest_near_the_last_ones_accuracy():
     held = clusters(600, 4.0)
-    runs = {"extract": {"seconds": 8.0}, "fit": {"seconds": 2.0}}
+    report = {"computed": 300, "images_per_second": 30.0}
+    runs = {"extract": {"seconds": 8.0, "report": report}, "fit": {"seconds": 2.0}}
     found = sooner(end_to_end_times(keras_phases(0.1)), runs, held, Recipe(4, 32))
     after, enough = found["end_to_end_accuracy"], found["sufficient_epoch"]
     assert len(after) == 4
@@ -151,6 +152,8 @@ def test_the_first_sufficient_epoch_is_the_earliest_near_the_last_ones_accuracy(
         0.1 * two_classes(600, 4, 32).backbone_passes / 10
     )
     assert found["times_faster_than_sufficient"] <= found["times_faster"]
+    further = np.mean(found["steady_images"]) - 300
+    assert found["average_seconds"] == pytest.approx(10 + further / 30)
     assert found["steady_accuracy"] > 0.95
     assert all(200 <= count <= 510 for count in found["steady_images"])
 
@@ -416,7 +419,8 @@ def test_page_agrees_with_the_results():
 
 def test_readme_says_what_compare_found():
     """The figures of a record are put between the two marks, and again over themselves."""
-    runs = {"extract": {"seconds": 8.0, "report": {"computed": 283}}, "fit": {"seconds": 2.0}}
+    report = {"computed": 283, "images_per_second": 28.0}
+    runs = {"extract": {"seconds": 8.0, "report": report}, "fit": {"seconds": 2.0}}
     times = end_to_end_times(keras_phases(0.1))
     found = ratios(times, measurements(0.1, 0.5), images=100, epochs=10)
     results = {
