@@ -21,6 +21,7 @@ from benchmarks import (
     parity,
     peers,
     preprocessing,
+    steady,
     unchanged,
     verdict,
 )
@@ -45,6 +46,7 @@ SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
         "peers": peers.summary,
         "unchanged": unchanged.summary,
         "formats": formats.summary,
+        "steady": steady.summary,
     }
 )
 
