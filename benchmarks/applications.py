@@ -12,11 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.baselines.keras_features import SEED, made_pixels
+from benchmarks.baselines.keras_features import SEED, is_damped, made_pixels
 from benchmarks.measuring.legs import add_pause, open_legs
-from benchmarks.measuring.options import add_work, benchmark_parser, finish, names
+from benchmarks.measuring.options import (
+    add_work,
+    benchmark_parser,
+    finish,
+    names,
+    results_folder,
+)
 from benchmarks.measuring.process import python, run
-from benchmarks.measuring.record import table
+from benchmarks.measuring.record import read_record, table
 from cache.commandline.command import Console, run_command
 from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.backbone import Backbone
@@ -62,8 +68,16 @@ def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> Non
     work.mkdir(parents=True, exist_ok=True)
     legs = open_legs(work / "applications-legs.json", arguments, console)
     rows = {name: legs.leg(name, partial(_compared, name, work)) for name in arguments.only}
-    results = {"allowed": ALLOWED, "networks": rows}
+    results = {"allowed": ALLOWED, "networks": with_earlier(arguments, "applications", rows)}
     finish(arguments, console, "applications", results, summary(results))
+
+
+def with_earlier(arguments: argparse.Namespace, name: str, rows: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows of networks, and those of others that an earlier run recorded, by size."""
+    known = dict(rows)
+    if not arguments.quick and (results_folder(arguments) / f"{name}.json").exists():
+        known = {**read_record(results_folder(arguments), name)["results"]["networks"], **rows}
+    return {network: known[network] for network in BY_SIZE if network in known}
 
 
 def model_folder(work: Path, name: str) -> Path:
@@ -71,22 +85,27 @@ def model_folder(work: Path, name: str) -> Path:
     return work / "applications" / name
 
 
-def exported(work: Path, name: str) -> ModelFile:
-    """Return a named network with random weights, exported now where that was never done."""
+def exported(work: Path, name: str, weights: Path | None = None) -> ModelFile:
+    """Return a named network with random weights, exported now where that was never done.
+
+    weights: a file of them; None for `random:SEED`.
+    """
     folder = model_folder(work, name)
     if (folder / "model.json").exists():
         return read_description(folder / "model.json", folder / "model.onnx")
     folder.mkdir(parents=True, exist_ok=True)
-    return export_in_child(backbone_request(name, f"random:{SEED}", None, None), folder)
+    request = backbone_request(name, str(weights or f"random:{SEED}"), None, None)
+    return export_in_child(request, folder)
 
 
 def _compared(name: str, work: Path) -> dict[str, Any]:
-    model = exported(work, name)
-    description = model.description
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "features.npy"
-        keras = run(python("benchmarks.baselines.keras_features", name, "--out", str(out)))
+        out, weights = Path(folder) / "features.npy", Path(folder) / "drawn.weights.h5"
+        more = ["--weights-out", str(weights)] if is_damped(name) else []
+        keras = run(python("benchmarks.baselines.keras_features", name, "--out", str(out), *more))
         wanted = np.load(out)
+        model = exported(work, name, weights if is_damped(name) else None)
+    description = model.description
     features = Backbone(model).features(made_pixels((description.height, description.width)))
     largest = float(np.abs(wanted).max())
     return {

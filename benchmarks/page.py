@@ -1,4 +1,4 @@
-"""Write docs/benchmarks.md, docs/precision.md and README's figures out of the results.
+"""Write docs/benchmarks.md, precision.md, backbones.md and README's figures out of the results.
 
 python -m benchmarks.page
 """
@@ -28,11 +28,13 @@ from benchmarks import (
 from benchmarks.baselines import scratch_cnn
 from benchmarks.measuring.machine import ROOT
 from benchmarks.measuring.record import RESULTS, read_record, table
+from benchmarks.network_tables import compared_line, int8_table, network_table
 from benchmarks.readme import with_speed
 from cache.commandline.command import Console, command_parser, run_command
 from cache.files import write_whole
 
 PAGE = ROOT / "docs" / "benchmarks.md"
+BACKBONES_PAGE = ROOT / "docs" / "backbones.md"
 PRECISION_PAGE = ROOT / "docs" / "precision.md"
 README = ROOT / "README.md"
 
@@ -57,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     """Write the page; return an exit code."""
     parser = command_parser(
         "python -m benchmarks.page",
-        "Write docs/benchmarks.md, docs/precision.md and README.md's figures out of "
-        "benchmarks/page.md, benchmarks/precision.md and benchmarks/results.",
+        "Write docs/benchmarks.md, docs/precision.md, docs/backbones.md and README.md's figures "
+        "out of benchmarks/page.md, precision.md, networks.md and results.",
         "python -m benchmarks.page",
     )
 
@@ -66,9 +68,10 @@ def main(argv: list[str] | None = None) -> int:
         del arguments
         write_whole(PAGE, page(RESULTS).encode("utf-8"))
         write_whole(PRECISION_PAGE, precision_page(RESULTS).encode("utf-8"))
+        write_whole(BACKBONES_PAGE, backbones_page(RESULTS).encode("utf-8"))
         readme = with_record(README.read_text(encoding="utf-8"), RESULTS)
         write_whole(README, readme.encode("utf-8"))
-        names = [PAGE.name, PRECISION_PAGE.name, README.name]
+        names = [PAGE.name, PRECISION_PAGE.name, BACKBONES_PAGE.name, README.name]
         console.result({"out": names}, f"written: {', '.join(names)}")
 
     return run_command(parser, write, argv)
@@ -116,6 +119,23 @@ def with_record(readme: str, results: Path) -> str:
     """Return README's text with the figures of `compare` that a folder of results has."""
     there = (results / "compare.json").exists()
     return with_speed(readme, read_record(results, "compare") if there else None)
+
+
+def backbones_page(results: Path) -> str:
+    """Return the page on the networks that go by a name."""
+    template = Template((Path(__file__).parent / "networks.md").read_text(encoding="utf-8"))
+    found = {
+        name: read_record(results, name)
+        for name in ("applications", "speeds")
+        if (results / f"{name}.json").exists()
+    }
+    networks = {name: record["results"]["networks"] for name, record in found.items()}
+    return template.substitute(
+        machines=_machines(found),
+        networks=network_table(networks.get("applications", {}), networks.get("speeds", {})),
+        int8=int8_table(networks.get("speeds", {})),
+        compared=compared_line(networks.get("applications", {})),
+    )
 
 
 def _records(results: Path, kind: str) -> dict[str, dict[str, Any]]:

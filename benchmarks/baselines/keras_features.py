@@ -16,6 +16,11 @@ from engine.exporters.keras import network_of
 from engine.exporters.weights import random_weights
 
 SEED = 0
+
+# Kernels of EfficientNetV2 as random:0 draws them make each block larger than the last, so that
+# Keras' own features move by a thousandth where pixels move by a millionth. Damped, they do not.
+_DAMPED = ("efficientnet_v2_", 0.8)
+
 _IMAGES = 2
 
 
@@ -28,9 +33,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("backbone", choices=sorted(ARCHITECTURES), metavar="NAME")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.npy")
+    parser.add_argument(
+        "--weights-out", type=Path, metavar="FILE.weights.h5", help="write the weights here too"
+    )
 
     def write(arguments: Any, console: Console) -> None:
-        features = keras_features(arguments.backbone)
+        features = keras_features(arguments.backbone, arguments.weights_out)
         np.save(arguments.out, features)
         console.result(list(features.shape), f"{arguments.out} is written")
 
@@ -42,8 +50,15 @@ def made_pixels(size: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(SEED).integers(0, 256, (_IMAGES, *size, 3), np.uint8)
 
 
-def keras_features(name: str) -> np.ndarray:
+def is_damped(name: str) -> bool:
+    """Tell whether a network's weights are those of a file, and not just `random:SEED`."""
+    return name.startswith(_DAMPED[0])
+
+
+def keras_features(name: str, weights_out: Path | None = None) -> np.ndarray:
     """Return the features of `made_pixels` at the default cut, float32 (N, D).
+
+    weights_out: where to write the weights as Keras does; None for nowhere.
 
     Built by the constructor of `keras.applications` and predicted by Keras, weight by weight as
     the exporter draws them.
@@ -61,7 +76,10 @@ def keras_features(name: str) -> np.ndarray:
     weighted = [layer for layer in network.layers if layer.weights]
     for layer, wanted in zip(weighted, shapes, strict=True):
         (arrays,) = random_weights([wanted], SEED)
-        layer.set_weights(list(arrays))
+        gain = np.float32(_DAMPED[1] if is_damped(name) else 1)
+        layer.set_weights([gain * array if array.ndim > 1 else array for array in arrays])
+    if weights_out is not None:
+        network.save_weights(weights_out)
     preprocess = preprocess_function(keras, architecture.preprocessing)
     images = preprocess(made_pixels(architecture.size).astype(np.float32))
     return np.asarray(network.predict(images, verbose=0))

@@ -42,6 +42,7 @@ from benchmarks.product import CachedFeatures
 from benchmarks.readme import with_speed
 from cache.failures import Failure, Interrupted
 from cache.store import FeatureCache
+from engine.backbones.architectures import ARCHITECTURES
 from engine.backbones.model import METADATA_KEY
 from engine.backbones.request import backbone_request
 from engine.export import main as export_main
@@ -413,6 +414,18 @@ def test_page_agrees_with_the_results():
     assert written == page.page(RESULTS), "run python -m benchmarks.page"
     written = page.PRECISION_PAGE.read_text(encoding="utf-8")
     assert written == page.precision_page(RESULTS), "run python -m benchmarks.page"
+    written = page.BACKBONES_PAGE.read_text(encoding="utf-8")
+    assert written == page.backbones_page(RESULTS), "run python -m benchmarks.page"
+
+
+def test_no_named_network_that_was_compared_differs_from_keras():
+    if not (RESULTS / "applications.json").exists():
+        pytest.skip("benchmarks.applications has not been run yet")
+    results = read_record(RESULTS, "applications")["results"]
+    for name, row in results["networks"].items():
+        cut = ARCHITECTURES[name].cut(row["layer"])[1]
+        assert row["difference"] <= results["allowed"] == 1e-4
+        assert (row["parameters"], row["features"]) == (cut.parameters, cut.features)
     readme = page.README.read_text(encoding="utf-8")
     assert readme == page.with_record(readme, RESULTS), "run python -m benchmarks.page"
 
