@@ -16,6 +16,7 @@ from fit_samples import labelled_cache
 import cache.__main__
 import cache.compact
 import cache.rewrite
+import engine.export
 import engine.extract
 import engine.fit_head
 import engine.runner.step
@@ -105,6 +106,19 @@ def prepare_fit(folder: Path, _: Path) -> None:
     labelled_cache(folder / "c", {"cat": 40, "dog": 40})
 
 
+def prepare_export(folder: Path, common: Path) -> None:
+    """A cache with features of pictures, and a head that was trained on them."""
+    prepare_extract(folder, common)
+    fit = ["--cache", str(folder / "c"), "--out", str(folder / "head"), "--no-report", "--quiet"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert engine.fit_head.main(fit) == 0
+
+
+def exported(folder: Path) -> dict[str, bytes]:
+    """Return the one file of a classifier, whole."""
+    return {path.name: path.read_bytes() for path in folder.glob("out.onnx")}
+
+
 def fitted(folder: Path) -> dict[str, bytes]:
     """Return the head; its metrics, which hold seconds, are only there to be whole."""
     from engine.heads.head import load_head
@@ -159,5 +173,12 @@ SCENARIOS = (
         prepare_fit,
         lambda folder, _: ["pack", str(folder / "c"), str(folder / "out.h5")],
         outputs=packed,
+    ),
+    Scenario(
+        "export",
+        engine.export,
+        prepare_export,
+        lambda folder, _: ["--head", str(folder / "head"), "--out", str(folder / "out.onnx")],
+        outputs=exported,
     ),
 )

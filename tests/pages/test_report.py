@@ -3,11 +3,15 @@
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from fit_samples import labelled_cache
+from fuzzing import FUZZ
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from engine.estimators.fit import summary, write_fit
@@ -187,3 +191,24 @@ def test_charts_of_a_single_point_and_of_zeros():
     assert one.count("<circle") == 2
     assert "nan" not in one
     assert "nan" not in reliability_chart([Bin(3, 1.0, 1.0)], 0.5)
+
+
+names = st.text(st.one_of(st.characters(), st.sampled_from("<>&\"'`{}%/\\\n\0\x1b\u202e\udcff")))
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A fit, and the tags of its page."""
+    result = fitted(tmp_path_factory.mktemp("plain") / "c", {"a": 40, "b": 30}, noise=4.0)
+    return result, Page(report_page(result)).tags
+
+
+@FUZZ
+@given(st.lists(names, min_size=2, max_size=2, unique=True), names)
+def test_no_name_adds_or_takes_a_tag(plain, classes, name):
+    result, tags = plain
+    paths = tuple(f"{number}{name}" for number in range(len(result.features)))
+    features = replace(result.features, classes=tuple(classes), paths=paths)
+    page = Page(report_page(replace(result, features=features)))
+    assert page.tags == tags
+    assert not any(key.startswith("on") for key, _ in page.attributes)
