@@ -1,15 +1,13 @@
 """The examples of docs/deploy.md, as they are printed there."""
 
-import functools
-import http.server
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
+from server_samples import serving
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploy.md"
 
@@ -60,13 +58,7 @@ def test_browser(exported, answers, run_node, node_modules):
     (exported / "index.html").write_text(block("html"))
     for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"):
         shutil.copy(node_modules / "onnxruntime-web" / "dist" / name, exported / name)
-    quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-    quiet.extensions_map = {**quiet.extensions_map, ".mjs": "text/javascript"}
-    handler = functools.partial(quiet, directory=exported)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with serving(exported) as address:
         script = Path(__file__).with_name("own_page.mjs")
-        address = f"http://127.0.0.1:{server.server_port}/index.html"
-        text = run_node(script, address, exported / "cat.jpg")
-        server.shutdown()
+        text = run_node(script, f"{address}/index.html", exported / "cat.jpg")
     check(text, answers(exported / "head", exported / "cat.jpg")["cat.jpg"], RESIZE)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from server_samples import serving
 
 from engine.export import main
 from engine.extract import main as extract
@@ -107,8 +108,13 @@ def test_a_large_model_stays_beside_its_page(
     assert main(["--head", str(deployed / "head"), *options]) == 0
     picture = pictures[0]
     result = dropped(run_node, page, "--model", model, picture)
-    agrees(result["answers"][picture.name], answers(deployed / "head", picture)[picture.name])
+    expected = answers(deployed / "head", picture)[picture.name]
+    agrees(result["answers"][picture.name], expected)
     assert result["errors"] == []
+    with serving(tmp_path) as address:  # where it loads its model by itself
+        served = dropped(run_node, f"{address}/pets.html", picture)
+    agrees(served["answers"][picture.name], expected)
+    assert [url.rpartition("/")[2] for url in served["requests"]] == ["pets.onnx"]
 
 
 def test_a_page_without_its_runtime_is_a_line_on_how_to_get_it(
