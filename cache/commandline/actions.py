@@ -30,6 +30,7 @@ def run_action(arguments: argparse.Namespace, console: Console) -> int | None:
 
 def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
     from cache.describe import describe
+    from cache.notes import TITLE_NOTE
 
     record = describe(cache)
     lines = []
@@ -40,6 +41,8 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
             f"{space['bytes'] / 1e6:.1f} MB"
         )
         for name, note in space["notes"].items():
+            if name == TITLE_NOTE:  # it is in the line above
+                continue
             text = note.get("summary", note) if isinstance(note, dict) else note
             lines.append(f"  {printable(name)}: {printable(str(text), 400)}")
         for dataset in space["datasets"]:

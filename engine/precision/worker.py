@@ -87,7 +87,7 @@ def _write_fast(
     form = fast_form(FloatModel(bare, path.resolve().parent), pixels.calibration)
     if form is None:
         raise Failure(
-            f"nothing of {record['backbone']} can be split at a gain in speed that its features "
+            f"nothing of {_source(record)} can be split at a gain in speed that its features "
             "allow; choose another precision"
         )
     record = {**record, "precision": "fast", "factorization": {"ranks": form.ranks}}
@@ -109,6 +109,13 @@ def _write_fast(
         if source.exists():
             source.replace(target)
     return None, form.ranks
+
+
+def _source(record: Mapping[str, Any]) -> str:
+    """Return what a user calls a backbone: its file's name, or its own."""
+    provenance = record.get("provenance")
+    named = provenance.get("source") if isinstance(provenance, dict) else None
+    return str(named or record["backbone"])
 
 
 def _write(model: onnx.ModelProto, metadata: Mapping[str, str], path: Path) -> None:
