@@ -85,7 +85,7 @@ def _cells(row: Measured) -> list[str]:
         f"{row.backbone} ({row.precision})",
         verdict(row),
         percent(row.accuracy),
-        f"{percent(row.interval[0])} to {percent(row.interval[1])}",
+        f"{percent(row.interval[0]).split()[0]} to {percent(row.interval[1])}",
         f"{row.images:,}",
         _UNKNOWN if rate is None else f"{rate:.1f}",
         f"{row.model_mb:.1f}",
