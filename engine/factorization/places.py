@@ -9,7 +9,7 @@ import numpy as np
 from engine.factorization.convolutions import Convolution
 
 # Positions of an image that are looked at, at most.
-_POSITIONS = 400
+_POSITIONS = 200
 
 
 def places(count: int) -> np.ndarray:

@@ -23,7 +23,7 @@ _HELD_BACK = 1e-3
 class Moments:
     """Sums over positions of a layer's responses on approximated inputs, x, and true ones, y.
 
-    All float64. count: positions. x, y: (C,). xx, yx, yy: (C, C).
+    All float64. count: positions. x, y: (C,). xx, yx: (C, C).
     """
 
     count: int
@@ -31,7 +31,6 @@ class Moments:
     y: np.ndarray
     xx: np.ndarray
     yx: np.ndarray
-    yy: np.ndarray
 
     @classmethod
     def none(cls, channels: int) -> "Moments":
@@ -41,7 +40,7 @@ class Moments:
             0,
             np.zeros(channels),
             np.zeros(channels),
-            *(np.zeros(square) for _ in range(3)),
+            *(np.zeros(square) for _ in range(2)),
         )
 
     def add(self, x: np.ndarray, y: np.ndarray) -> None:
@@ -51,15 +50,13 @@ class Moments:
         self.y += y.sum(axis=0, dtype=np.float64)
         self.xx += x.T @ x
         self.yx += y.T @ x
-        self.yy += y.T @ y
 
-    def centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the covariances of x with x, y with x, y with y."""
+    def centred(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the covariances of x with x, y with x."""
         x, y = self.x / self.count, self.y / self.count
         return (
             self.xx / self.count - np.outer(x, x),
             self.yx / self.count - np.outer(y, x),
-            self.yy / self.count - np.outer(y, y),
         )
 
 
@@ -79,7 +76,7 @@ class Mix:
 
 def reduced_rank(moments: Moments, rank: int) -> Mix:
     """Return the mix of `rank` that gives y best from x."""
-    xx, yx, _ = moments.centred()
+    xx, yx = moments.centred()
     held = _HELD_BACK * np.trace(xx) / len(xx) + 1e-12
     identity = held * np.eye(len(xx))
     full = np.linalg.solve(xx + identity, (yx + identity).T).T
@@ -92,16 +89,3 @@ def reduced_rank(moments: Moments, rank: int) -> Mix:
     narrow, wide = narrow / deviations, wide * deviations
     shift = (moments.y - wide @ (narrow.T @ moments.x)) / moments.count
     return Mix(narrow, wide, shift)
-
-
-def energies(moments: Moments, others: Moments) -> np.ndarray:
-    """Return the share of the variance of others' y that the best r directions of y have, (C,).
-
-    others: of images that the directions are not of. A late layer answers to what few images show:
-    of its own images a few directions have nearly all, of other images they have much less.
-    """
-    _, _, yy = moments.centred()
-    directions = np.linalg.eigh(yy)[1][:, ::-1]
-    variances = np.einsum("ir,ij,jr->r", directions, others.centred()[2], directions)
-    variances = np.maximum(variances, 0)
-    return np.asarray(np.cumsum(variances) / max(variances.sum(), 1e-30))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.factorization.directions import Directions
 from engine.factorization.float_model import FloatModel
 from engine.factorization.front import Front
 from engine.factorization.plan import Option, lost_energy
-from engine.factorization.regression import Moments, energies, reduced_rank
 from engine.factorization.timing import Shape, seconds
 from engine.factorization.truth import Answers, Truth
 from engine.graphs import walk
@@ -27,7 +27,7 @@ _GAIN = 0.95
 _KEPT = 0.97
 
 # Images that the sensitivity is measured on.
-_SENSED = 4
+_SENSED = 3
 
 
 @dataclass(frozen=True)
@@ -61,31 +61,16 @@ def responses(model: FloatModel, pixels: np.ndarray, truth: Truth) -> dict[str, 
     features = truth.features[few]
     found = {}
     for name, answers in truth.answers.items():
-        mine, others = (_moments(each) for each in np.split(answers.values, [half]))
-        kept = energies(mine, others if others.count else mine)
+        mine, others = np.split(answers.values, [half])
+        directions = Directions.of(mine)
+        kept = directions.energies(others if len(others) else mine)
         rank = min(int(np.searchsorted(kept, _KEPT)) + 1, len(kept))
         place = next(n for n, node in enumerate(front.nodes) if name in node.output)
         front.look(place + 1, name, lambda *_: None)
-        without = {name: _without_last(front.tensors[name], mine, rank)}
+        without = {name: directions.without_last(front.tensors[name], rank)}
         lost = _cosine_lost(features, front.finish(without))
         found[name] = Responses(answers, kept, lost / max(lost_energy(kept[rank - 1]), 1e-9))
     return found
-
-
-def _moments(values: np.ndarray) -> Moments:
-    """Return the moments of responses, float32 (N, C, positions)."""
-    moments = Moments.none(values.shape[1])
-    for one in values:
-        moments.add(one.T, one.T)
-    return moments
-
-
-def _without_last(values: np.ndarray, moments: Moments, rank: int) -> np.ndarray:
-    """Return responses without their last directions, float32 (N, C, H, W)."""
-    mix = reduced_rank(moments, rank)
-    matrix = (mix.wide @ mix.narrow.T).astype(np.float32)
-    shift = mix.shift.astype(np.float32)[:, None, None]
-    return np.stack([np.tensordot(matrix, one, axes=1) + shift for one in values])
 
 
 def _cosine_lost(true: np.ndarray, got: np.ndarray) -> float:

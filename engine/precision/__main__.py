@@ -7,6 +7,7 @@ with it when it ends.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -37,6 +38,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precis
 def _quantize(arguments: argparse.Namespace, console: Console) -> None:
     from pathlib import Path
 
+    # Images are spread over the cores; NumPy's own threads would wait for each other beside them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from engine.precision.handover import read_pixels
     from engine.precision.worker import quantize_file
 

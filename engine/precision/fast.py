@@ -1,6 +1,6 @@
 """Which form of a network with fewer multiplications: as fast as its features let it be.
 
-Each plan that is fitted takes as long as 86 images, so there are two, and a third only where
+Each plan that is fitted takes as long as some 30 images, so there are two, and a third only where
 neither holds. What splitting each convolution alone loses of the features' cosine is added up for a
 plan; what it truly loses together says where the next one is to be.
 """
@@ -23,7 +23,7 @@ from engine.precision.verdict import MIN_COSINE_MEAN, MIN_COSINE_P1
 _log = logging.getLogger(__name__)
 
 # Images that splits are fitted to, and others that they are judged by, all of the calibration's.
-_FITTED, _JUDGED = 40, 16
+_FITTED, _JUDGED = 36, 16
 
 # What the convolutions split one by one may lose at first, added up, and by which factor at most
 # another plan may differ.

@@ -101,4 +101,4 @@ def test_images_are_judged_by_that_it_was_not_fitted_to(count):
     fitted, judged = engine.precision.fast._parts(pixels)
     assert not set(fitted) & set(judged)
     assert 0 < len(judged) <= 16
-    assert len(fitted) == min(40, count * 5 // 8)
+    assert len(fitted) == min(36, count * 5 // 8)
