@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from engine.heads.open_features import open_features
 from engine.heads.rows import LoadedRows
 from engine.heads.split import SIDES, SplitOptions, split
 from engine.images.decode import Rejected, decode
+from engine.precision.calibration_set import CALIBRATION
 from engine.sources.open import open_source
 from engine.sources.order import interleave
 
@@ -76,6 +78,33 @@ def pixels_of(location: str, count: int, size: tuple[int, int]) -> np.ndarray:
             except Rejected:
                 continue
     return np.stack(pixels)
+
+
+@dataclass(frozen=True)
+class DrawnPixels:
+    """Pixels of a source, uint8 (N, H, W, 3): to calibrate on, and others with their labels."""
+
+    calibration: np.ndarray
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def labelled_pixels(location: str, count: int, size: tuple[int, int]) -> DrawnPixels:
+    """Return images to calibrate on and up to `count` others, balanced over a source's classes."""
+    found: dict[bytes, tuple[np.ndarray, str]] = {}
+    with open_source(location) as source:
+        for sample in interleave(source.samples, 0):
+            if len(found) == CALIBRATION + count:
+                break
+            read = source.read(sample)
+            try:
+                found[sha256(read).digest()] = decode(read, size, "bilinear"), str(sample.label)
+            except Rejected:
+                continue
+    pixels = np.stack([each for each, _ in found.values()])
+    labels = np.array([label for _, label in found.values()])
+    calibrated = min(CALIBRATION, len(pixels) // 2)
+    return DrawnPixels(pixels[:calibrated], pixels[calibrated:], labels[calibrated:])
 
 
 def make_quick(arguments: argparse.Namespace, work: Path) -> None:

@@ -1,0 +1,150 @@
+"""Forms of a backbone that `frontier` compares: fp32, int8, and both factorised."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from engine.backbones.model import METADATA_KEY
+from engine.backbones.preprocessing import preprocessing_named
+from engine.backbones.saturation import weight_levels
+from engine.factorization.convolutions import Split, split_convolutions
+from engine.factorization.factorize import factorize
+from engine.factorization.float_model import FloatModel
+from engine.factorization.plan import choose_ranks
+from engine.factorization.survey import options, responses
+from engine.factorization.truth import true_answers
+from engine.graphs.files import load_onnx, metadata_of, without_weights, write_onnx
+from engine.graphs.model_file import data_file
+from engine.precision.fast import fast_form
+from engine.quantization.quantize import quantize
+
+# Images of those to calibrate on that splits are fitted to, as `fast` does.
+_FITTED = 36
+
+
+@dataclass(frozen=True)
+class Forms:
+    """Models by the names of their forms.
+
+    ranks: of those that are factorised. multiplications: of an image, by form. nothing_to_split:
+    whether no plan saves time. seconds: what making `fast` took, without its int8.
+    """
+
+    models: Mapping[str, Path]
+    ranks: Mapping[str, dict[str, int]]
+    multiplications: Mapping[str, int]
+    nothing_to_split: bool
+    seconds: float
+
+
+def split_forms(
+    path: Path,
+    pixels: np.ndarray,
+    folder: Path,
+    losses: Sequence[float],
+    say: Callable[[str], None],
+) -> Forms:
+    """Make the forms of an exported fp32 model in a folder, but for those that are there.
+
+    pixels: uint8 (N, H, W, 3), to calibrate on. losses: of the cosine that plans aim at.
+    """
+    state = folder / "forms.json"
+    if not state.exists():
+        state.write_text(json.dumps(_make(path, pixels, folder, (losses, say))))
+    kept = json.loads(state.read_text())
+    models = {
+        name: path if name == "fp32" else _place(folder, name) for name in kept["multiplications"]
+    }
+    return Forms(
+        models,
+        kept["ranks"],
+        kept["multiplications"],
+        kept["nothing_to_split"],
+        kept["seconds"],
+    )
+
+
+def _place(folder: Path, name: str) -> Path:
+    return folder / name.replace(" ", "-") / "model.onnx"
+
+
+def _make(
+    path: Path,
+    pixels: np.ndarray,
+    folder: Path,
+    how: tuple[Sequence[float], Callable[[str], None]],
+) -> dict[str, Any]:
+    losses, say = how
+    model = FloatModel(without_weights(load_onnx(path), path), path.resolve().parent)
+    fitted = pixels[:_FITTED]
+    say("one pass of the true network")
+    truth = true_answers(model, fitted, len(fitted))
+    ways = options(model, responses(model, fitted, truth))
+    plans: dict[str, dict[str, int]] = {}
+    splits: dict[str, Mapping[str, Split]] = {}
+    for loss in losses:
+        ranks = choose_ranks(ways, loss)
+        if ranks and ranks not in plans.values():
+            name = f"split {loss:g}"
+            say(f"{name}: {len(ranks)} convolutions")
+            plans[name], splits[name] = ranks, factorize(model, ranks, fitted, truth)
+    started = time.process_time()
+    form = fast_form(model, pixels) if plans else None
+    seconds = time.process_time() - started
+    if form is not None:
+        plans["fast"], splits["fast"] = form.ranks, form.splits
+    shapes = {name: each.window.given for name, each in truth.answers.items()}
+    plain = _multiplications(truth.answers, shapes, {})
+    counts = {"fp32": plain, "int8": plain}
+    _write_int8(path, path, _place(folder, "int8"), pixels)
+    for name, each in splits.items():
+        say(f"writing {name}")
+        floats = load_onnx(path)
+        metadata = metadata_of(floats)
+        split_convolutions(floats, each)
+        onnx.helper.set_model_props(floats, metadata)
+        in_float = _place(folder, f"{name} fp32")
+        in_float.parent.mkdir(exist_ok=True)
+        write_onnx(floats, in_float)
+        _write_int8(path, in_float, _place(folder, f"{name} int8"), pixels)
+        counts |= dict.fromkeys(
+            (f"{name} fp32", f"{name} int8"),
+            _multiplications(truth.answers, shapes, plans[name]),
+        )
+    return {
+        "ranks": {f"{n} {p}": r for n, r in plans.items() for p in ("fp32", "int8")},
+        "multiplications": counts,
+        "nothing_to_split": not plans,
+        "seconds": seconds,
+    }
+
+
+def _write_int8(original: Path, floats: Path, out: Path, pixels: np.ndarray) -> None:
+    model = load_onnx(floats)
+    record = json.loads(metadata_of(load_onnx(original))[METADATA_KEY])
+    preprocessing = preprocessing_named(record["preprocessing"])
+    int8 = quantize(model, preprocessing, pixels, levels=weight_levels(), file=floats)
+    out.parent.mkdir(exist_ok=True)
+    data_file(out).unlink(missing_ok=True)
+    write_onnx(int8, out)
+
+
+def _multiplications(
+    answers: Mapping[str, Any], shapes: Mapping[str, tuple[int, int]], ranks: Mapping[str, int]
+) -> int:
+    """Return the multiplications of the convolutions that can be split, of an image."""
+    total = 0
+    for name, each in answers.items():
+        outputs, *window = each.convolution.kernel.shape
+        positions = int(np.prod(shapes[name]))
+        rank = ranks.get(name)
+        plain = outputs * int(np.prod(window))
+        split = 0 if rank is None else rank * (int(np.prod(window)) + outputs)
+        total += positions * (plain if rank is None else split)
+    return total
