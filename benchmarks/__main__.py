@@ -22,6 +22,8 @@ QUICK = (
     "baselines.scratch_cnn",
     "preprocessing",
     "extraction",
+    "frontier",
+    "overhead",
     "calibration",
     "verdict",
     "parity",

@@ -17,7 +17,7 @@ from benchmarks.measuring.limit import flops_per_image, measured_peak
 from benchmarks.measuring.options import add_work, benchmark_parser, finish, names, numbers
 from benchmarks.measuring.process import python, run
 from benchmarks.measuring.record import table
-from benchmarks.product import export_int8, make_quick
+from benchmarks.product import export_made, make_quick
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from engine.backbones.model import write_description
@@ -36,6 +36,7 @@ _ROWS = (
     ("ONNX Runtime, int8", "onnxruntime", "int8"),
     ("Onceover, int8", "engine", "int8"),
     ("OpenVINO, int8", "openvino-f32", "int8"),
+    ("Onceover, fast", "engine", "fast"),
 )
 
 # An int8 dot product instruction takes four times as many operands as a float32 one.
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--batches", type=numbers, default=(1, 4, 16, 64), metavar="N,N", help="1,4,16,64"
     )
-    parser.add_argument("--precisions", type=names, default=("fp32", "int8"), metavar="P,P")
+    parser.add_argument("--precisions", type=names, default=("fp32", "int8", "fast"), metavar="P,P")
     parser.add_argument(
         "--calibrate", metavar="SOURCE", help="images for int8 (default: drawn pictures)"
     )
@@ -129,7 +130,7 @@ def _models(
             console.say(f"exporting in {precision}")
             source = arguments.calibrate or str(draw(work / "drawn", 128))
             try:
-                done = export_int8(source, model, request.options())
+                done = export_made(source, model, request.options(), precision)
             except Failure as failure:
                 console.warn(f"{precision} is left out: {failure}")
                 continue
@@ -170,7 +171,7 @@ def _of_limit(results: dict[str, Any]) -> dict[str, float]:
     limit = results["peak_gflops"] * 1e9 / results["flops_per_image"]
     return {
         name: max(entry["images_per_second"] for entry in entries)
-        / (limit * (_INT8_FACTOR if name.endswith("int8") else 1))
+        / (limit * (1 if name.endswith(("fp32", "bf16")) else _INT8_FACTOR))
         for name, entries in results["rows"].items()
     }
 

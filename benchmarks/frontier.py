@@ -11,7 +11,6 @@ import math
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +32,7 @@ from benchmarks.measuring.options import (
     positive,
     results_folder,
 )
+from benchmarks.measuring.rate import rate
 from benchmarks.measuring.record import table
 from benchmarks.product import labelled_pixels
 from benchmarks.split_forms import Forms, split_forms
@@ -162,16 +162,6 @@ def paired(row: dict[str, Any], other: dict[str, Any]) -> tuple[float, float]:
     return statistics.mean(gains), statistics.stdev(gains) / math.sqrt(len(gains))
 
 
-def _rate(work: Callable[[], object], seconds: float) -> float:
-    """Return images a second of a run over images again and again."""
-    work()
-    started, done = time.perf_counter(), 0
-    while time.perf_counter() - started < seconds or not done:
-        work()
-        done += _TOGETHER
-    return done / (time.perf_counter() - started)
-
-
 def _speeds(
     forms: Forms, pixels: np.ndarray, arguments: argparse.Namespace
 ) -> dict[str, list[float]]:
@@ -181,7 +171,7 @@ def _speeds(
         for form, path in forms.models.items():
             runner = session(path)
             work = partial(run_over, runner, pixels, ["features"])
-            rates[form].append(_rate(work, arguments.seconds))
+            rates[form].append(rate(work, len(pixels), arguments.seconds))
     return rates
 
 

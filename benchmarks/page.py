@@ -17,7 +17,9 @@ from benchmarks import (
     compare,
     extraction,
     formats,
+    frontier,
     head,
+    overhead,
     parity,
     peers,
     preprocessing,
@@ -106,12 +108,17 @@ def precision_page(results: Path) -> str:
     template = Template((Path(__file__).parent / "precision.md").read_text(encoding="utf-8"))
     extractions, variants = _records(results, "extraction"), _records(results, "calibration")
     verdicts, parities = _records(results, "verdict"), _records(results, "parity")
+    frontiers, overheads = _records(results, "frontier"), _records(results, "overhead")
     return template.substitute(
         extraction=_texts(extractions, "extraction", extraction.summary),
         calibration=_texts(variants, "calibration", calibration.summary),
         verdict=_texts(verdicts, "verdict", verdict.summary),
         parity=_texts(parities, "parity", parity.summary),
-        machines=_machines({**extractions, **variants, **verdicts, **parities}),
+        frontier=_texts(frontiers, "frontier", frontier.summary),
+        overhead=_texts(overheads, "overhead", overhead.summary),
+        machines=_machines(
+            {**extractions, **variants, **verdicts, **parities, **frontiers, **overheads}
+        ),
     )
 
 

@@ -55,6 +55,15 @@ def cached_features(cache: Path | str, *datasets: str) -> CachedFeatures:
     return CachedFeatures(held.X, held.y, held.classes, space.path.name)
 
 
+def emptied(cache: Path) -> None:
+    """Take the features out of a cache and leave its models."""
+    for space in FeatureCache.open(cache).spaces():
+        for name in ("parts", "datasets"):
+            shutil.rmtree(space.path / name, ignore_errors=True)
+            (space.path / name).mkdir()
+        (space.path / "known.h5").unlink(missing_ok=True)
+
+
 def head_accuracy(held: CachedFeatures, seed: int) -> float:
     """Return the test accuracy of a head by the split of a seed, as `fit_head` trains it."""
     train, validation, (features, labels) = held.sides(seed)
@@ -171,7 +180,12 @@ def fit(cache: Path, *more: str, report: bool = False) -> dict[str, Any]:
 
 def export_int8(source: Path | str, out: Path, options: Sequence[str]) -> Run:
     """Run `python -m engine.export` with int8, calibrated on images of a source."""
-    return export(out, [*options, "--precision", "int8", "--calibrate", str(source)])
+    return export_made(source, out, options, "int8")
+
+
+def export_made(source: Path | str, out: Path, options: Sequence[str], precision: str) -> Run:
+    """Run `python -m engine.export` with int8 or fast, made of images of a source."""
+    return export(out, [*options, "--precision", precision, "--calibrate", str(source)])
 
 
 def export(out: Path, options: Sequence[str]) -> Run:

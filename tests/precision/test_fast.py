@@ -58,7 +58,7 @@ def shares(monkeypatch, *lost):
         ((0.2, 0.8), 16),  # there was room: the second plan is faster, and holds
         ((0.7,), 20),  # near enough: there is no second
         ((0.2, 1.5), 20),  # the second went too far: the first stays
-        ((1.05, 1.05, 0.9), 22),  # a third where neither holds
+        ((1.05, 0.9, 0.8), 22),  # a third where neither holds
         ((4.0, 0.9), None),  # too far at once, and then nothing is left to split
     ],
 )
@@ -68,7 +68,7 @@ def test_the_second_plan_goes_where_the_first_one_points(monkeypatch, losses, lo
     assert (found and found.ranks) == (rank and {"c": rank})
     assert len(losses) == len(lost)
     if len(losses) > 1:
-        assert losses[1] / losses[0] == pytest.approx(np.clip((0.8 / lost[0]) ** 0.7, 1 / 2.5, 2.5))
+        assert losses[1] / losses[0] == pytest.approx(np.clip((0.7 / lost[0]) ** 0.7, 1 / 2.5, 2.5))
 
 
 @pytest.mark.usefixtures("losses")
