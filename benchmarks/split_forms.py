@@ -18,7 +18,7 @@ from engine.factorization.factorize import factorize
 from engine.factorization.float_model import FloatModel
 from engine.factorization.plan import choose_ranks
 from engine.factorization.survey import options, responses
-from engine.factorization.truth import true_answers
+from engine.factorization.truth import Answers, true_answers
 from engine.graphs.files import load_onnx, metadata_of, without_weights, write_onnx
 from engine.graphs.model_file import data_file
 from engine.precision.fast import fast_form
@@ -99,8 +99,7 @@ def _make(
     seconds = time.process_time() - started
     if form is not None:
         plans["fast"], splits["fast"] = form.ranks, form.splits
-    shapes = {name: each.window.given for name, each in truth.answers.items()}
-    plain = _multiplications(truth.answers, shapes, {})
+    plain = _multiplications(truth.answers, {})
     counts = {"fp32": plain, "int8": plain}
     _write_int8(path, path, _place(folder, "int8"), pixels)
     for name, each in splits.items():
@@ -115,7 +114,7 @@ def _make(
         _write_int8(path, in_float, _place(folder, f"{name} int8"), pixels)
         counts |= dict.fromkeys(
             (f"{name} fp32", f"{name} int8"),
-            _multiplications(truth.answers, shapes, plans[name]),
+            _multiplications(truth.answers, plans[name]),
         )
     return {
         "ranks": {f"{n} {p}": r for n, r in plans.items() for p in ("fp32", "int8")},
@@ -135,16 +134,16 @@ def _write_int8(original: Path, floats: Path, out: Path, pixels: np.ndarray) -> 
     write_onnx(int8, out)
 
 
-def _multiplications(
-    answers: Mapping[str, Any], shapes: Mapping[str, tuple[int, int]], ranks: Mapping[str, int]
-) -> int:
+def _multiplications(answers: Mapping[str, Answers], ranks: Mapping[str, int]) -> int:
     """Return the multiplications of the convolutions that can be split, of an image."""
     total = 0
     for name, each in answers.items():
-        outputs, *window = each.convolution.kernel.shape
-        positions = int(np.prod(shapes[name]))
+        outputs, inputs, down, across = each.convolution.kernel.shape
+        positions = each.window.given[0] * each.window.given[1]
         rank = ranks.get(name)
-        plain = outputs * int(np.prod(window))
-        split = 0 if rank is None else rank * (int(np.prod(window)) + outputs)
-        total += positions * (plain if rank is None else split)
+        if rank is None:
+            total += positions * outputs * inputs * down * across
+        else:
+            # The one down is at each column that the one across reads.
+            total += positions * rank * (inputs * down * each.window.strides[1] + outputs * across)
     return total

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,9 +35,10 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Split:
-    """What a convolution becomes: one of fewer channels, then one of single positions.
+    """What a convolution becomes: one down, of fewer channels, then one across.
 
-    narrow: float32 (rank, I, KH, KW), without a bias. wide: float32 (O, rank). bias: float32 (O,).
+    narrow: float32 (rank, I, KH, 1), without a bias. wide: float32 (O, rank, 1, KW). bias: float32
+    (O,).
     """
 
     narrow: np.ndarray
@@ -99,17 +101,31 @@ def split_node(
     output = node.output[0]
     # Names that quantisation does not give.
     names = {part: f"{output}/{part}" for part in ("narrow", "wide", "wide_bias")}
-    values = (split.narrow, split.wide[:, :, None, None], split.bias)
+    values = (split.narrow, split.wide, split.bias)
     constants = [
         numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
         for name, array in zip(names.values(), values, strict=True)
     ]
-    narrow = onnx.NodeProto()
-    narrow.CopyFrom(node)
-    narrow.input[:] = [node.input[0], names["narrow"]]
-    narrow.output[:] = [f"{output}/between"]
-    narrow.name = narrow.output[0]
+    between = f"{output}/between"
+    down, across = two_directions(walk.attributes(node))
+    narrow = helper.make_node(
+        "Conv", [node.input[0], names["narrow"]], [between], name=between, **down
+    )
     wide = helper.make_node(
-        "Conv", [narrow.output[0], names["wide"], names["wide_bias"]], [output], name=output
+        "Conv", [between, names["wide"], names["wide_bias"]], [output], name=output, **across
     )
     return [narrow, wide], constants
+
+
+def two_directions(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes of a convolution down and of one across, of those of the whole."""
+    down, across = {}, {}
+    for name, value in attributes.items():
+        if name in ("strides", "dilations", "kernel_shape"):
+            down[name], across[name] = [value[0], 1], [1, value[1]]
+        elif name == "pads":
+            top, left, bottom, right = value
+            down[name], across[name] = [top, 0, bottom, 0], [0, left, 0, right]
+        elif name != "group":
+            down[name] = across[name] = value
+    return down, across

@@ -35,13 +35,18 @@ class Front:
         self.tensors = {"images": pixels}
         self.place = 0
 
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return len(next(iter(self.tensors.values())))
+
     def look(self, place: int, name: str, see: Callable[[int, np.ndarray], None]) -> None:
         """Show a tensor of each image as it is before the node at `place`.
 
         see: takes the number of an image, and the tensor without the axis of images; on several
             threads at once. The images are kept at `place` if that fits.
         """
-        count = len(next(iter(self.tensors.values())))
+        count = self.images
         if name in self.tensors:
             for number in range(count):
                 see(number, self.tensors[name][number])

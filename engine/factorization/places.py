@@ -1,4 +1,4 @@
-"""Positions of a convolution's answers that stand for all, and what it answers there."""
+"""Positions of a convolution's answers that stand for all, and what it reads there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from engine.factorization.convolutions import Convolution
-
 # Positions of an image that are looked at, at most.
-_POSITIONS = 200
+_POSITIONS = 144
 
 
 def places(count: int) -> np.ndarray:
@@ -66,19 +64,17 @@ def _pair(values: Any) -> tuple[int, int]:
     return int(down), int(across)
 
 
-def answers_at(
-    convolution: Convolution, window: Window, read: np.ndarray, at: np.ndarray
-) -> np.ndarray:
-    """Return what a convolution answers at some positions, float32 (positions, O).
+def columns_at(window: Window, read: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Return what a convolution reads at some positions, column by column.
 
-    read: float32 (I, H, W). at: positions in its answers, row by row.
+    read: float32 (I, H, W). at: positions in its answers, row by row. Returns: float32
+    (positions, KW, I KH).
     """
     (top, left), (bottom, right) = window.before, window.after
     padded = np.pad(read, ((0, 0), (top, bottom), (left, right)))
-    rows, columns = np.divmod(at, window.given[1])
+    rows, places_across = np.divmod(at, window.given[1])
     down = rows[:, None] * window.strides[0] + np.arange(window.size[0]) * window.dilations[0]
-    across = columns[:, None] * window.strides[1] + np.arange(window.size[1]) * window.dilations[1]
-    patches = padded[:, down[:, :, None], across[:, None, :]]  # (I, positions, KH, KW)
-    kernel = convolution.kernel.reshape(convolution.outputs, -1)
-    answers = patches.transpose(1, 0, 2, 3).reshape(len(at), -1) @ kernel.T
-    return np.asarray(answers + convolution.bias)
+    across = places_across[:, None] * window.strides[1]
+    across = across + np.arange(window.size[1]) * window.dilations[1]
+    patches = padded[:, down[:, None, :], across[:, :, None]]  # (I, positions, KW, KH)
+    return np.ascontiguousarray(patches.transpose(1, 2, 0, 3)).reshape(len(at), window.size[1], -1)

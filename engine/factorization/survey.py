@@ -11,7 +11,8 @@ from engine.factorization.float_model import FloatModel
 from engine.factorization.front import Front
 from engine.factorization.plan import Option, lost_energy
 from engine.factorization.timing import Shape, seconds
-from engine.factorization.truth import Answers, Truth
+from engine.factorization.truth import Answers, Truth, seen_columns
+from engine.factorization.two_ways import middle_answers
 from engine.graphs import walk
 
 # Ranks are multiples of this: kernels compute so many channels at a time.
@@ -26,7 +27,11 @@ _GAIN = 0.95
 # The share of a convolution's energy that is left while its sensitivity is measured.
 _KEPT = 0.97
 
-# Images that the sensitivity is measured on.
+# How many channels a split has between at most, for one of the convolution's.
+_WIDEST = 1.5
+
+# Images whose responses are looked at, and that the sensitivity is measured on.
+_SURVEYED = 12
 _SENSED = 3
 
 
@@ -34,43 +39,66 @@ _SENSED = 3
 class Responses:
     """What a convolution answers to images.
 
-    energies: see `engine.factorization.regression`. sensitivity: what is lost of the features'
-    cosine for what is lost of the energy.
+    kept: of the energy of its answers by a split to rank r, at r - 1. sensitivity: what is lost of
+    the features' cosine for what is lost of the energy.
     """
 
     answers: Answers
-    energies: np.ndarray
+    kept: np.ndarray
     sensitivity: float
 
 
 def responses(model: FloatModel, pixels: np.ndarray, truth: Truth) -> dict[str, Responses]:
     """Return what each convolution that can be split answers to images, by `truth`.
 
-    Its directions are those of one half of the images; what they keep is asked of the other half.
-    The energy of one convolution may matter more to the features than that of another. So the last
-    of its directions are left out of its answers to a few images, and what that does to their
-    features is measured.
+    The directions of a split are those of one half of some images; what they leave is asked of the
+    other half, with columns of the kernel taken to answer each for itself. The energy of one
+    convolution may matter more to the features than that of another. So the last directions are
+    left out of its answers to a few images, and what that does to their features is measured.
 
     pixels: uint8 (N, H, W, 3), of the images that truth is of.
     """
-    count = len(next(iter(truth.answers.values())).values) if truth.answers else 0
-    half = max(1, count // 2)
-    few = slice(half, half + _SENSED) if count > half else slice(0, half)
+    some = pixels[:_SURVEYED]
+    half = max(1, len(some) // 2)
+    few = slice(half, half + _SENSED) if len(some) > half else slice(0, half)
     # Few enough to be kept anywhere.
-    front = Front(model, pixels[few], limit=sys.maxsize)
-    features = truth.features[few]
+    sensed, surveyed = Front(model, pixels[few], limit=sys.maxsize), Front(model, some)
     found = {}
     for name, answers in truth.answers.items():
-        mine, others = np.split(answers.values, [half])
+        place = next(n for n, node in enumerate(sensed.nodes) if name in node.output)
+        sensed.look(place + 1, name, lambda *_: None)
+        mine, others = _halves(answers.values[: len(some)].transpose(0, 2, 1), half)
         directions = Directions.of(mine)
-        kept = directions.energies(others if len(others) else mine)
-        rank = min(int(np.searchsorted(kept, _KEPT)) + 1, len(kept))
-        place = next(n for n, node in enumerate(front.nodes) if name in node.output)
-        front.look(place + 1, name, lambda *_: None)
-        without = {name: directions.without_last(front.tensors[name], rank)}
-        lost = _cosine_lost(features, front.finish(without))
-        found[name] = Responses(answers, kept, lost / max(lost_energy(kept[rank - 1]), 1e-9))
+        left = directions.left(others)
+        energy = max(float(left[0]), 1e-30)
+        rank = max(1, int(np.argmax(left <= (1 - _KEPT) * energy)))
+        without = {name: directions.without_last(sensed.tensors[name], rank)}
+        lost = _cosine_lost(truth.features[few], sensed.finish(without))
+        found[name] = Responses(
+            answers,
+            1 - np.minimum(_left_by_splits(surveyed, place, answers, half) / energy, 1),
+            lost / max(lost_energy(float(1 - left[rank] / energy)), 1e-9),
+        )
     return found
+
+
+def _left_by_splits(front: Front, place: int, answers: Answers, half: int) -> np.ndarray:
+    """Return the variance that splits of each rank, from 1 on, leave of a convolution's answers."""
+    patches = seen_columns(front, place, answers)
+    kernel = answers.convolution.kernel
+    values = np.stack([middle_answers(kernel, each) for each in patches])
+    mine, others = _halves(values, half)
+    return Directions.of(mine).left(others)[1:]
+
+
+def _halves(values: np.ndarray, half: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return responses of two halves of the images, float32 (rows, C) each.
+
+    values: float32 (N, positions, C).
+    """
+    channels = values.shape[2]
+    mine, others = values[:half], values[half:] if len(values) > half else values
+    return mine.reshape(-1, channels), others.reshape(-1, channels)
 
 
 def _cosine_lost(true: np.ndarray, got: np.ndarray) -> float:
@@ -94,7 +122,9 @@ def options(model: FloatModel, found: Mapping[str, Responses]) -> dict[str, list
 def _options(answer: Responses, shape: Shape, opset: int) -> list[Option]:
     convolution = answer.answers.convolution
     unsplit = seconds(shape, convolution.kernel.shape, None, opset)
-    ranks = np.arange(_STEP, convolution.outputs, _STEP)
+    ranks = np.arange(_STEP, len(answer.kept), _STEP)
+    # Wider ones would take longer than the convolution itself.
+    ranks = ranks[ranks <= _WIDEST * convolution.outputs]
     if not len(ranks):
         return [Option(None, unsplit, 0.0)]
     timed = np.unique(np.linspace(0, len(ranks) - 1, _TIMED).round().astype(int))
@@ -111,4 +141,4 @@ def _options(answer: Responses, shape: Shape, opset: int) -> list[Option]:
 
 def _lost(answer: Responses, rank: int) -> float:
     """Return what a rank loses of the features' cosine, by what it loses of the energy."""
-    return answer.sensitivity * lost_energy(float(answer.energies[rank - 1]))
+    return answer.sensitivity * lost_energy(float(answer.kept[rank - 1]))

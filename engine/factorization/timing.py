@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.factorization.convolutions import two_directions
 from engine.graphs import walk
 from engine.graphs.session import session
 
@@ -23,18 +24,22 @@ class Shape:
     read: tuple[int, ...]
 
 
-def seconds(shape: Shape, kernel: tuple[int, ...], rank: int | None, opset: int) -> float:
+def seconds(shape: Shape, kernel: tuple[int, int, int, int], rank: int | None, opset: int) -> float:
     """Return how long one image takes on one core: unsplit (None), or split to a rank.
 
     kernel: its shape, (O, I, KH, KW).
     """
-    outputs, inputs, *size = kernel
+    outputs, inputs, down, across = kernel
     attributes = walk.attributes(shape.node)
-    kernels = [(outputs, inputs, *size)] if rank is None else [(rank, inputs, *size)]
-    nodes = [helper.make_node("Conv", ["x", "k0"], ["y0"], **attributes)]
-    if rank is not None:
-        kernels.append((outputs, rank, 1, 1))
-        nodes.append(helper.make_node("Conv", ["y0", "k1"], ["y1"]))
+    if rank is None:
+        kernels, each = [kernel], [attributes]
+    else:
+        kernels = [(rank, inputs, down, 1), (outputs, rank, 1, across)]
+        each = list(two_directions(attributes))
+    nodes = [
+        helper.make_node("Conv", [f"y{n - 1}" if n else "x", f"k{n}"], [f"y{n}"], **of_node)
+        for n, of_node in enumerate(each)
+    ]
     nodes.append(helper.make_node("Relu", [nodes[-1].output[0]], ["y"]))
     graph = helper.make_graph(
         nodes,

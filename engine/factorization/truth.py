@@ -10,7 +10,8 @@ from onnx import helper, numpy_helper
 
 from engine.factorization.convolutions import Convolution, convolutions
 from engine.factorization.float_model import FloatModel
-from engine.factorization.places import Window, places
+from engine.factorization.front import Front
+from engine.factorization.places import Window, columns_at, places
 from engine.graphs import walk
 from engine.graphs.session import available_cores, run
 
@@ -109,3 +110,18 @@ def _shapes(model: FloatModel, pixels: np.ndarray) -> dict[str, tuple[int, ...]]
     runner = model.part([*nodes, *looks], {"images": pixels}, outputs)
     values = run(runner, outputs, pixels)
     return {name: tuple(map(int, value)) for name, value in zip(names, values, strict=True)}
+
+
+def seen_columns(front: Front, place: int, answers: Answers) -> np.ndarray:
+    """Return what the convolution at a place reads of each image, where its answers are known.
+
+    Returns: float32 (N, positions, KW, I KH).
+    """
+    _, inputs, down, across = answers.convolution.kernel.shape
+    patches = np.empty((front.images, len(answers.at), across, inputs * down), np.float32)
+
+    def see(number: int, read: np.ndarray) -> None:
+        patches[number] = columns_at(answers.window, read, answers.at)
+
+    front.look(place, front.nodes[place].input[0], see)
+    return patches

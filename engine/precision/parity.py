@@ -16,7 +16,7 @@ class Parity:
     images: how many were compared. cosine_...: of each image's two vectors; p1 is the first
     percentile. relative_error: |other - fp32| / |fp32| over all. head: None where there are not
     two classes with two images each. fp32_rate, rate: images a second of the two networks,
-    measured in turns on all cores.
+    measured in turns, by the processor time of all cores.
     """
 
     images: int

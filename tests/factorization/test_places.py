@@ -1,4 +1,4 @@
-"""What a convolution answers at some positions."""
+"""What a convolution reads at some positions."""
 
 import numpy as np
 import onnxruntime
@@ -7,8 +7,8 @@ from int8_samples import kernel, node
 from onnx import TensorProto, helper, numpy_helper
 
 import engine.factorization.places
-from engine.factorization.convolutions import Convolution
-from engine.factorization.places import Window, answers_at, places
+from engine.factorization.places import Window, columns_at, places
+from engine.factorization.two_ways import columns
 from engine.graphs import walk
 
 
@@ -24,7 +24,7 @@ from engine.graphs import walk
         {"auto_pad": "VALID", "strides": [3, 2]},
     ],
 )
-def test_they_are_those_of_the_convolution(attributes):
+def test_of_what_it_reads_it_gives_its_answers(attributes):
     weights, bias = kernel(6, 4, 3, 2), np.arange(6, dtype=np.float32)
     read = np.random.default_rng(0).standard_normal((1, 4, 11, 12)).astype(np.float32)
     conv = node("Conv", "x k b", "y", **attributes)
@@ -40,7 +40,10 @@ def test_they_are_those_of_the_convolution(attributes):
     window = Window.of(walk.attributes(conv), (3, 2), (11, 12))
     assert window.given == expected.shape[1:]
     at = np.arange(0, expected[0].size, 3)
-    got = answers_at(Convolution("y", weights, bias), window, read[0], at)
+    read_there = columns_at(window, read[0], at)
+    assert read_there.shape == (len(at), 2, 4 * 3)
+    each = columns(weights).reshape(12, 2, 6)
+    got = np.einsum("nkc,cko->no", read_there, each) + bias
     np.testing.assert_allclose(got, expected.reshape(6, -1)[:, at].T, rtol=1e-4, atol=1e-5)
 
 

@@ -41,10 +41,9 @@ def test_responses_are_those_of_each_convolution(proto):
         (48, 8, 8),
     ]
     for answer in found.values():
-        assert len(answer.energies) == answer.answers.convolution.outputs
-        assert answer.energies[-1] == pytest.approx(1)
-        assert (np.diff(answer.energies) >= -1e-12).all()
-    assert found["a"].energies[26] == pytest.approx(1, abs=1e-3)  # 27 products of three colours
+        assert answer.kept[-1] == pytest.approx(1, abs=0.01)
+        assert (np.diff(answer.kept) >= -1e-12).all()
+    assert found["a"].kept[8] == pytest.approx(1, abs=1e-3)  # nine products of three colours
 
 
 def test_options_are_the_ranks_that_were_measured_to_save_time(proto, monkeypatch):
@@ -56,12 +55,12 @@ def test_options_are_the_ranks_that_were_measured_to_save_time(proto, monkeypatc
     monkeypatch.setattr(engine.factorization.survey, "seconds", measured)
     answers = responses_of(proto, pictures(5))
     found = options(FloatModel(proto), answers)
-    assert [option.rank for option in found["a"]] == [None, 16, 32]
+    assert [option.rank for option in found["a"]] == [None]  # nine products of three colours
     assert [option.rank for option in found["c"]] == [None, 16]
     assert [option.rank for option in found["d"]] == [None]
-    assert found["a"][2].seconds == pytest.approx(0.9)
-    lost = -np.log(answers["a"].energies[15]) * answers["a"].sensitivity
-    assert found["a"][1].lost == pytest.approx(lost)
+    assert found["c"][1].seconds == pytest.approx(0.1 + 1.6 * 16 / 48)
+    lost = -np.log(answers["c"].kept[15]) * answers["c"].sensitivity
+    assert found["c"][1].lost == pytest.approx(lost)
 
 
 @pytest.mark.parametrize("rank", [None, 16])
