@@ -19,9 +19,11 @@ from typing import Any
 from benchmarks.measuring.options import benchmark_parser, finish, positive
 from benchmarks.measuring.record import table
 from cache.commandline.command import Console, run_command
-from cache.rows import Row
+from cache.rows import Row, Stat
 from engine.runner.connection import connect
+from engine.runner.task import Report
 from engine.runner.task_size import TaskSize
+from engine.runner.wire import packed_report, packed_samples, unpacked_report, unpacked_samples
 from engine.sources.base import Sample
 
 # Tasks that are with the scheduler at any time: of 256 threads, twice as many.
@@ -63,7 +65,8 @@ def _measured(tasks: int, samples: int) -> dict[str, float]:
         started, cpu = time.perf_counter(), time.process_time()
         under_way = set()
         for number in range(tasks):
-            future = client.submit(rows_of, names, key=f"none-{number}", pure=False)
+            sent = packed_samples(names)
+            future = client.submit(report_of, sent, key=f"none-{number}", pure=False)
             future.add_done_callback(done.put)
             under_way.add(future)
             if len(under_way) == _AHEAD:
@@ -83,12 +86,16 @@ def _measured(tasks: int, samples: int) -> dict[str, float]:
 
 def _take(future: Any, under_way: set[Any]) -> None:
     under_way.discard(future)
-    future.result()
+    unpacked_report(future.result())
 
 
-def rows_of(samples: Sequence[Sample]) -> list[Row]:
-    """Return rows as a task does, in a worker's process."""
-    return [Row(sample.path, sample.label, bytes(32), "cached") for sample in samples]
+def report_of(samples: bytes) -> bytes:
+    """Return a report as a task does, in a worker's process."""
+    rows = [
+        Row(sample.path, sample.label, bytes(32), "cached", "", None, Stat(2**17, 0, 0, 2**60))
+        for sample in unpacked_samples(samples)
+    ]
+    return packed_report(Report("tcp://127.0.0.1:40000", "x86_64 avx2", rows))
 
 
 def _share(name: str, cores: int, task: float, image: float) -> dict[str, Any]:

@@ -28,6 +28,9 @@ class Index:
         self, parts: Sequence[Part], dimension: int, refresh: "Callable[[], Index]"
     ) -> None:
         """Index parts whose digests were read. refresh: gives a newer snapshot."""
+        # Of equal digests the first is read. While small parts are compacted that is the new
+        # part's, which stays; those beside it may go at any moment.
+        parts = sorted(parts, key=lambda part: -len(part.digests))
         self._parts = parts
         self._refresh = refresh
         self.dimension = dimension

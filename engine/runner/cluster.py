@@ -26,6 +26,7 @@ from engine.runner.tally import Tally
 from engine.runner.task import Job, Report, portable_source, this_kind
 from engine.runner.task_size import TaskSize
 from engine.runner.tasks import Task, Tasks
+from engine.runner.wire import unpacked_report
 from engine.sources.base import Sample
 from engine.sources.load import LoadedSample, Loader, none_known
 
@@ -74,9 +75,8 @@ def run_on_cluster(
     assert execution.cluster is not None
     space, tally = choice.space, Tally()
     with connect(execution.cluster) as client:
-        share = survey.selection.share
         # From here on gc leaves what the space holds, so what it holds is looked up after this.
-        table = space.write_dataset(survey.dataset, adds=survey.adds, share=share)
+        table = space.write_dataset(survey.dataset, adds=survey.adds, share=survey.selection.share)
         job = Job(
             uuid.uuid4().hex,
             str(cache.resolve()),
@@ -194,7 +194,7 @@ class _Run:
         from distributed import KilledWorker
 
         if future.status == "finished":
-            report: Report = future.result()
+            report = unpacked_report(future.result())
             self.processors.add(report)
             if report.refused:
                 if report.worker not in tasks.refused:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cache.failures import Failure
 from engine.runner.task import Job
+from engine.runner.wire import packed_samples
 from engine.sources.base import Sample
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Tasks:
         future = self._client.submit(
             run_task,
             self._job,
-            list(task.samples),
+            packed_samples(task.samples),
             key=f"onceover-{uuid.uuid4().hex}",
             pure=False,
             workers=allowed or None,

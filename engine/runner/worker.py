@@ -1,13 +1,12 @@
 """A worker of a Dask cluster: one session a process, in a plug-in, and the task that uses it."""
 
 import threading
-from collections.abc import Sequence
 
 from distributed import Worker, WorkerPlugin, get_worker
 
 from cache.failures import Failure, first_line
 from engine.runner.task import Job, Report, Session, this_kind
-from engine.sources.base import Sample
+from engine.runner.wire import packed_report, unpacked_samples
 
 # The plug-in's name among a worker's.
 NAME = "onceover"
@@ -50,17 +49,18 @@ def stop_job(key: str, dask_worker: Worker) -> None:
         plugin.stop(key)
 
 
-def run_task(job: Job, samples: Sequence[Sample]) -> Report:
-    """Run a task in a worker's process. OSError if the cache could not be written."""
+def run_task(job: Job, samples: bytes) -> bytes:
+    """Run a task in a worker's process; see `wire`. OSError if the cache could not be written."""
     worker = get_worker()
     plugin = worker.plugins[NAME]
     assert isinstance(plugin, SessionPlugin)
     try:
         session = plugin.session(job)
     except Failure as failure:
-        return Report(worker.address, this_kind().processor, refused=str(failure))
+        refusal = Report(worker.address, this_kind().processor, refused=str(failure))
+        return packed_report(refusal)
     try:
-        return session.run(samples, worker.address)
+        return packed_report(session.run(unpacked_samples(samples), worker.address))
     except (OSError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001 - some cannot be pickled, and would reach nobody

@@ -87,6 +87,20 @@ def test_a_part_moved_to_another_space_is_refused(tmp_path, caplog):
     assert "another feature space" in caplog.text
 
 
+def test_of_parts_that_say_the_same_the_largest_is_read(tmp_path):
+    """While a compaction deletes small parts one by one, nobody may count on those."""
+    digests, features = vectors(40)
+    space = filled(tmp_path, parts=20, rows=2)
+    small = space.part_paths()
+    space.append(digests, features)
+    index = space.index()
+    for path in small:
+        path.unlink()
+    index._refresh = None
+    np.testing.assert_array_equal(index.read(digests), features)
+    assert sum(len(keys) for keys, _ in index.blocks()) == 40
+
+
 def test_reading_goes_on_when_parts_are_compacted_meanwhile(tmp_path):
     from cache.compact import compact
 
