@@ -42,7 +42,10 @@ def unpacked_report(data: bytes) -> Report:
     """Return the report of `packed_report`."""
     bare, pairs, tally = _unpacked(data)
     assert isinstance(bare, Report)
-    rows = [Row(*fields, stat=Stat(*stat) if stat else None) for fields, stat in pairs]
+    rows = [
+        Row(path, label, digest, status, reason, split, Stat(*stat) if stat else None)
+        for (path, label, digest, status, reason, split), stat in pairs
+    ]
     return replace(bare, rows=rows, tally=Tally(*tally))
 
 
