@@ -25,8 +25,7 @@ from engine.runner.survey import Survey
 from engine.runner.tally import Tally
 from engine.runner.task import Job, Report, portable_source, this_kind
 from engine.runner.task_size import TaskSize
-from engine.runner.tasks import Task, Tasks
-from engine.runner.wire import unpacked_report
+from engine.runner.tasks import Task, Tasks, failed
 from engine.sources.base import Sample
 from engine.sources.load import LoadedSample, Loader, none_known
 
@@ -194,7 +193,7 @@ class _Run:
         from distributed import KilledWorker
 
         if future.status == "finished":
-            report = unpacked_report(future.result())
+            report = tasks.report(future)
             self.processors.add(report)
             if report.refused:
                 if report.worker not in tasks.refused:
@@ -209,9 +208,7 @@ class _Run:
         if isinstance(error, OSError | MemoryError | Failure):
             raise error
         reason = first_line(error) if error else "the scheduler has gone"
-        raise Failure(
-            f"the cluster failed: {reason}; finished work is kept, run the same command to go on"
-        )
+        raise Failure(failed(reason))
 
     def _accepted(self, report: Report, task: Task, tasks: Tasks, outcome: Outcome) -> list[Task]:
         """Take a report; what its worker could not read, and another may, is sent to another."""

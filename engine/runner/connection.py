@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from cache.commandline.printable import printable
@@ -20,6 +21,15 @@ _log = logging.getLogger(__name__)
 
 # Seconds to wait for a scheduler, and for its first worker.
 _PATIENCE = 60
+
+# Who kills a worker is found by this job, at one death each, not by the scheduler. And a worker that
+# died comes back, however long a busy machine takes to start it: after 15 seconds it would not.
+_LOCAL = MappingProxyType(
+    {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.deploy.lost-worker-timeout": "1 day",
+    }
+)
 
 
 def _address_in(file: str) -> str:
@@ -53,8 +63,7 @@ def connect(address: str) -> Iterator["Client"]:
                 threads = max(1, available_cores() // int(count))
                 if int(count) > available_cores():
                     _log.warning("%s workers share %d cores", count, available_cores())
-                # Who kills a worker is found by this job, at one death each, not by the scheduler.
-                stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+                stack.enter_context(dask.config.set(_LOCAL))
                 cluster = stack.enter_context(
                     LocalCluster(
                         n_workers=int(count),

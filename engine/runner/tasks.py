@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cache.failures import Failure
-from engine.runner.task import Job
-from engine.runner.wire import packed_samples
+from cache.failures import Failure, first_line
+from engine.runner.task import Job, Report
+from engine.runner.wire import packed_samples, unpacked_report
 from engine.sources.base import Sample
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 # Seconds between two looks whether to stop.
 _TICK = 0.2
+
+
+def failed(reason: str) -> str:
+    """Return what is said of a cluster that has failed."""
+    return f"the cluster failed: {reason}; finished work is kept, run the same command to go on"
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,14 @@ class Tasks:
         )
         self._under_way[future.key] = future, task
         future.add_done_callback(self._done.put)
+
+    def report(self, future: "Future") -> Report:
+        """Return what a task that finished gave. Failure if it can be had no more."""
+        try:
+            data = future.result()
+        except Exception as error:  # the scheduler died with it: what Dask raises then differs
+            raise Failure(failed(first_line(error))) from error
+        return unpacked_report(data)
 
     def stop(self) -> None:
         """Have what is under way end soon, without waiting for it; said once."""

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,9 @@ _GROUP_BYTES = 16 * 2**20
 # Samples whose files are looked at together, to see whether they are as they were.
 _LOOKED_AT = 1024
 
+# Requests to another file system at once, whatever the cores: most of each is waiting.
+_REQUESTS = 8
+
 _NO_STAT = Stat(-1, -1, -1, -1)
 
 
@@ -42,8 +46,7 @@ class LoadedSample:
 
     digest: SHA-256 of the bytes; empty where they could not be read.
     pixels: uint8 (height, width, 3) RGB, of the very bytes of the digest, or that for each view;
-        None where the cache
-        has the feature already, or where there is a `reason`.
+        None where the cache has the feature already, or where there is a `reason`.
     reason: why the sample is rejected; empty if it is not.
     read_seconds, decode_seconds: what it took.
     remark: what is odd about the pixels, see `engine.images.decode.Decoded`.
@@ -60,8 +63,9 @@ class LoadedSample:
     stat: Stat | None = None
 
 
-# A sample, and its bytes or why there are none, where one thread reads them for all.
-_Begun = tuple[Sample, bytes | Unreadable | None]
+# A sample, and its bytes or why there are none, where other threads read them than decode them.
+_Bytes = bytes | Unreadable
+_Begun = tuple[Sample, _Bytes | Future[_Bytes] | None]
 
 # Gives the digest of each file, by path and stat, that is as it was; None for each other.
 Known = Callable[[Sequence[str], Sequence[Stat]], list[bytes | None]]
@@ -101,16 +105,18 @@ class Loader:
             if the source is gone.
         """
         remarks: set[str] = set()
-        for loaded in self._in_order(self.plan(samples), pool, ahead, stop):
-            if stop.is_set():
-                return
-            if not loaded.digest and not self.source.location.exists():
-                stop.set()  # a disk that was pulled out is no fault of its images
-                return
-            if loaded.remark and loaded.remark not in remarks:
-                remarks.add(loaded.remark)
-                _log.warning("%s is %s", printable(loaded.sample.path), loaded.remark)
-            yield loaded
+        remote = ThreadPoolExecutor(_REQUESTS, "read") if self.source.remote else nullcontext()
+        with remote as requests:
+            for loaded in self._in_order(self.plan(samples), pool, ahead, stop, requests):
+                if stop.is_set():
+                    return
+                if not loaded.digest and not self.source.location.exists():
+                    stop.set()  # a disk that was pulled out is no fault of its images
+                    return
+                if loaded.remark and loaded.remark not in remarks:
+                    remarks.add(loaded.remark)
+                    _log.warning("%s is %s", printable(loaded.sample.path), loaded.remark)
+                yield loaded
 
     def _decode_image(self, data: bytes) -> Decoded:
         if self.views is None:
@@ -142,6 +148,7 @@ class Loader:
         pool: ThreadPoolExecutor,
         ahead: int,
         stop: threading.Event,
+        requests: ThreadPoolExecutor | None,
     ) -> Iterator[LoadedSample]:
         height, width = self.size
         ahead = max(1, min(ahead, PIXEL_BYTES // (3 * height * width * (self.views or 1))))
@@ -163,10 +170,11 @@ class Loader:
                     submit()
                     under_way.append((1, item))
                     continue
-                # An archive that can only be read in its own order is read here, by one thread.
-                data = read(self.source, item) if self.source.sequential else None
-                budget.spend(len(data) if isinstance(data, bytes) else 0)
-                group.append((item, data))
+                if self.source.sequential:  # read here, by one thread, in its own order
+                    group.append((item, self._read(item, budget)))
+                else:
+                    ask = requests.submit(self._read, item, budget) if requests else None
+                    group.append((item, ask))
                 if len(group) == most:
                     submit()
             submit()
@@ -176,11 +184,17 @@ class Loader:
             count -= size
             yield from [first] if isinstance(first, LoadedSample) else first.result()
 
+    def _read(self, sample: Sample, budget: "_Budget") -> _Bytes:
+        data = read(self.source, sample)
+        budget.spend(len(data) if isinstance(data, bytes) else 0)
+        return data
+
     def _load(self, group: list[_Begun], budget: "_Budget") -> list[LoadedSample]:
         """Load some samples; their digests are looked up together."""
         results, files, size, begun = list[LoadedSample](), list[FileBytes](), 0, 0
         for place, (sample, data) in enumerate(group):
             group[place] = sample, None
+            data = data.result() if isinstance(data, Future) else data
             begun += len(data) if isinstance(data, bytes) else 0
             files.append(read_with_digest(self.source, sample, data))
             size += len(files[-1].data)

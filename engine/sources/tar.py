@@ -21,6 +21,7 @@ from engine.sources.base import (
     within_limit,
 )
 from engine.sources.contents import First, contents
+from engine.sources.remote.address import RemotePath
 from engine.sources.tar_members import DamagedTar, Member, TarFile
 
 
@@ -50,6 +51,7 @@ class TarSource(Source):
             self._archive.close()
             raise
         self.sequential = self._archive.packed
+        self.remote = isinstance(path, RemotePath)
         if self.sequential:
             samples = sorted(listing.samples, key=lambda s: self._members[s.path].start)
             listing = replace(listing, samples=samples)

@@ -17,6 +17,7 @@ from engine.sources.base import (
 )
 from engine.sources.contents import contents
 from engine.sources.layout import REPLACED
+from engine.sources.remote.address import RemotePath
 from engine.sources.zip_directory import ZipDirectory
 
 _UNIX = 3  # APPNOTE 4.4.2: who made it; then the attributes hold a mode
@@ -37,6 +38,7 @@ class ZipSource(Source):
 
     def __init__(self, path: Location, options: SourceOptions = BY_ITSELF) -> None:
         self._directory = ZipDirectory(path)
+        self.remote = isinstance(path, RemotePath)
         try:
             self._members = dict(self._directory.members)
             files = contents((name, partial(self._first, i)) for name, i in self._members.items())

@@ -2,7 +2,9 @@
 
 import pickle
 import sys
+import threading
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from remote_samples import copied, put, web_server
@@ -19,8 +21,10 @@ from source_samples import (
 )
 
 from cache.failures import Failure, UsageFailure
+from engine.images.framing import Framing
 from engine.sources import base
 from engine.sources.base import SourceOptions, Unreadable
+from engine.sources.load import Loader, none_cached
 from engine.sources.open import inputs, open_source
 from engine.sources.remote import listing, reading
 from engine.sources.remote.address import is_remote, remote_path, unsigned
@@ -92,6 +96,23 @@ def test_archives_are_read_where_they_are(tmp_path, memory, web, kind, where):
         assert listed(there) == listed(here)
         assert reasons(there) == reasons(here)
         assert there.sequential == here.sequential
+
+
+def test_one_thread_that_decodes_has_several_requests_under_way(memory, monkeypatch):
+    put(memory, {f"{number}.jpg": picture(number) for number in range(16)})
+    together = threading.Barrier(8)
+    with open_source(memory) as source, ThreadPoolExecutor(1) as pool:
+        read = source.read
+
+        def waits(sample):
+            together.wait(30)  # BrokenBarrierError unless eight of them come
+            return read(sample)
+
+        monkeypatch.setattr(source, "read", waits)
+        loader = Loader(source, none_cached, (8, 8), Framing())
+        loaded = list(loader.load(source.samples, pool, 32, threading.Event()))
+    assert [item.sample.path for item in loaded] == [sample.path for sample in source.samples]
+    assert all(item.pixels is not None for item in loaded)
 
 
 def test_a_member_of_a_zip_is_one_request(tmp_path, web):
