@@ -22,8 +22,8 @@ _log = logging.getLogger(__name__)
 # Seconds to wait for a scheduler, and for its first worker.
 _PATIENCE = 60
 
-# Who kills a worker is found by this job, at one death each, not by the scheduler. And a worker that
-# died comes back, however long a busy machine takes to start it: after 15 seconds it would not.
+# Who kills a worker is found by this job, at one death each, not by the scheduler. And a worker
+# that died comes back, however long a busy machine takes to start it, not within 15 seconds only.
 _LOCAL = MappingProxyType(
     {
         "distributed.scheduler.allowed-failures": 0,

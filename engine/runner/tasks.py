@@ -54,9 +54,15 @@ class Tasks:
         return len(self._under_way)
 
     def workers(self) -> dict[str, int]:
-        """Return the threads of each worker that takes part, by name; asked for once a second."""
+        """Return the threads of each worker that takes part, by name; asked for once a second.
+
+        Failure if the scheduler has gone.
+        """
         if time.monotonic() - self._asked >= 1:
-            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            try:
+                workers = self._client.scheduler_info(n_workers=-1)["workers"]
+            except Exception as error:  # as in `report`
+                raise Failure(failed(first_line(error))) from error
             self._threads = {name: worker["nthreads"] for name, worker in workers.items()}
             self._asked = time.monotonic()
         return {name: n for name, n in self._threads.items() if name not in self.refused}

@@ -5,6 +5,9 @@ import logging
 import threading
 from types import SimpleNamespace
 
+import pytest
+
+from cache.failures import Failure
 from cache.rows import Row
 from engine.process.execution import Execution
 from engine.runner.cluster import _Run
@@ -12,7 +15,7 @@ from engine.runner.outcome import Outcome
 from engine.runner.processors import Processors
 from engine.runner.tally import Tally
 from engine.runner.task import Report
-from engine.runner.tasks import Task
+from engine.runner.tasks import Task, Tasks
 from engine.sources.base import Listing, Sample
 
 SAMPLES = tuple(Sample(f"{number}.jpg", "cat") for number in range(3))
@@ -45,6 +48,18 @@ def test_what_one_worker_does_not_see_is_sent_to_another():
     for task, workers in ((Task(SAMPLES), ["tcp://a:1"]), (Task(SAMPLES, avoid="c"), ["a", "c"])):
         written, again = accepted(report, task, workers)
         assert (len(written), again) == (3, [])
+
+
+def test_a_scheduler_that_dies_at_any_call_is_one_line():
+    def dies(*_, **__):
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    client = SimpleNamespace(register_plugin=lambda _: None, scheduler_info=dies)
+    tasks = Tasks(client, None)
+    with pytest.raises(Failure, match=r"^the cluster failed: .*Connection reset.*same command"):
+        tasks.workers()
+    with pytest.raises(Failure, match=r"^the cluster failed: "):
+        tasks.report(SimpleNamespace(result=dies))
 
 
 def test_processors_of_several_kinds_are_told_once_and_kept(caplog):
