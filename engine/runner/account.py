@@ -30,7 +30,8 @@ def joined_payload(payloads: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for key in first.keys() & set(_SUMMED):
         joined[key] = round(sum(payload[key] for payload in payloads), 4)
     for key in first.keys() & set(_COUNTS):
-        joined[key] = _sum([payload[key] for payload in payloads])
+        each = [payload[key] for payload in payloads]
+        joined[key] = None if all(counts is None for counts in each) else _sum(each)
     if "rejected" in first:
         joined["rejected"] = [entry for payload in payloads for entry in payload["rejected"]]
         # Of the passes, whose seconds the rates say.
@@ -57,12 +58,12 @@ def prepared(choice: Choice, surveys: Sequence[Survey], cache: str) -> tuple[dic
     return {**joined_payload([survey.payload() for survey in surveys]), **payload}, line
 
 
-def _sum(counts: Sequence[Mapping[str, float] | None]) -> dict[str, float] | None:
+def _sum(counts: Sequence[Mapping[str, float] | None]) -> dict[str, float]:
     """Return counts summed up by name; whole numbers among names in numeric order."""
     total: Counter[str] = Counter()
     for each in counts:
         total.update(each or {})
-    return {name: round(total[name], 4) for name in class_order(total)} or None
+    return {name: round(total[name], 4) for name in class_order(total)}
 
 
 def rejections(extractions: Sequence[Extraction]) -> list[str]:

@@ -110,6 +110,7 @@ def test_several_sources_are_a_dataset_each(run, tmp_path):
     assert (code, result["source"]) == (0, [str(first), str(second)])
     assert (result["samples"], result["computed"]) == (16, 16)
     assert result["classes"] == {"spots": 8, "stripes": 8}
+    assert (result["ignored_kinds"], result["splits"]) == ({}, None)
     assert result["images_per_second"] > 0
     assert f"{second}: 10 images of 2 classes" in messages
     (space,) = FeatureCache.open(tmp_path / "cache").spaces()
