@@ -4,6 +4,7 @@ Any tensor may be the layer, float16 and uint8 are cast, height and width that i
 those that are asked for, and what it does not say of its output is found by running it once.
 """
 
+import difflib
 from collections.abc import Iterable
 
 import numpy as np
@@ -68,8 +69,11 @@ def _give_output(model: onnx.ModelProto, layer: str) -> None:
     known = [name for node in graph.node for name in node.output if name]
     types = _types(model)
     if layer not in known:
-        vectors = [name for name in known if name in types and len(_dims(types[name])) == 2]
-        names = ", ".join([*(output.name for output in graph.output), *vectors[-_NAMED:]])
+        # Flattened, or pooled to one position; and what may have been meant.
+        vectors = [n for n in known if n in types and _is_vector(_dims(types[n]))]
+        meant = difflib.get_close_matches(layer, known, 2)
+        own = (output.name for output in graph.output)
+        names = ", ".join(dict.fromkeys([*own, *meant, *vectors[-_NAMED:]]))
         raise UsageFailure(
             f"the network has no output {layer!r}; it has: {names} "
             "(any of its tensors may be named)"
@@ -85,6 +89,10 @@ def _types(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
     except (onnx.shape_inference.InferenceError, ValueError):
         return {}
     return {entry.name: entry for entry in (*graph.value_info, *graph.output)}
+
+
+def _is_vector(dims: list[int]) -> bool:
+    return len(dims) == 2 or (len(dims) == 4 and 1 in (dims[1], dims[3]) and dims[2] == 1)
 
 
 def _dims(entry: onnx.ValueInfoProto) -> list[int]:

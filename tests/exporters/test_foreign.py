@@ -84,8 +84,10 @@ def test_any_tensor_is_a_layer(tmp_path, layer):
 
 def test_a_wrong_layer_names_the_vectors(tmp_path):
     path = written(tmp_path / "net.onnx")
-    with pytest.raises(UsageFailure, match=r"no output 'fc'; it has: out.* \(any of its tensors"):
+    with pytest.raises(UsageFailure, match=r"no output 'fc'; it has: out, pooled \(any of its"):
         features(path, tmp_path, "fc")
+    with pytest.raises(UsageFailure, match=r"no output 'mop'; it has: out, map, pooled \(any"):
+        features(path, tmp_path, "mop")
 
 
 def test_open_sizes_are_those_that_are_asked_for(tmp_path):
