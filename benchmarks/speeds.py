@@ -162,17 +162,14 @@ def summary(results: dict[str, Any]) -> str:
     """Return the results as a Markdown table."""
     rows = []
     for name, row in results["networks"].items():
-        parity = row.get("parity")
-        rows.append(
-            [
-                name,
-                f"{row['fp32']:.1f}",
-                f"{row['int8']:.1f}" if parity else "",
-                f"{row['int8'] / row['fp32']:.2f}" if parity else "",
-                f"{parity['cosine_mean']:.4f}" if parity else "",
-                ("int8" if not row["objections"] else "fp32") if parity else "",
-            ]
-        )
+        rates = [row.get(precision) for precision in ("fp32", "int8")]
+        gain, cosine, taken = "", "", ""
+        if parity := row.get("parity"):
+            gain = f"{rates[1] / rates[0] if all(rates) else parity['gain']:.2f}"
+            cosine = f"{parity['cosine_mean']:.4f}"
+            taken = "fp32" if row["objections"] else "int8"
+        shown = ["" if rate is None else f"{rate:.1f}" for rate in rates]
+        rows.append([name, *shown, gain, cosine, taken])
     return table(["network", "fp32, images/s", "int8", "gain", "cosine", "auto takes"], rows)
 
 

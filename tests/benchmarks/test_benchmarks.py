@@ -16,7 +16,7 @@ from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks import augmentation, page, preprocessing
+from benchmarks import augmentation, page, preprocessing, speeds
 from benchmarks.baselines import keras_network
 from benchmarks.comparison.agreement import compared
 from benchmarks.comparison.chart import warm_seconds
@@ -518,3 +518,18 @@ def test_unknown_benchmark_folder_is_a_line_not_a_traceback(tmp_path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert Path(tmp_path / "absent").name in done.stderr
+
+
+def test_networks_of_which_int8_alone_is_known_have_their_row():
+    parity = {"gain": 2.0, "cosine_mean": 0.99}
+    rows = {
+        "made": {"parity": parity, "objections": []},
+        "timed": {"fp32": 10.0, "int8": 15.0, "parity": parity, "objections": ["slow"]},
+        "large": {"fp32": 1.0},
+    }
+    text = [line.split("|")[1:-1] for line in speeds.summary({"networks": rows}).splitlines()[2:]]
+    assert [[cell.strip() for cell in line] for line in text] == [
+        ["made", "", "", "2.00", "0.9900", "int8"],
+        ["timed", "10.0", "15.0", "1.50", "0.9900", "fp32"],
+        ["large", "1.0", "", "", "", ""],
+    ]
