@@ -53,7 +53,7 @@ _Places = dict[str, tuple[str | None, str | None]]
 def _read(top: Folder, splits: str, places: _Places, guesses: list[str]) -> None:
     node = top
     while True:
-        if splits != "none" and (_are_splits(node, splits) or _are_splits_of_one(node)):
+        if splits != "none" and (_are_splits_of_one(node, splits) or _are_splits(node, splits)):
             sides = _sides(node)
             _place_splits(node, places)
             if len(sides) > 1:
@@ -106,20 +106,22 @@ def _are_splits(node: Folder, splits: str) -> bool:
     raise _undecided(node, speaking, with_classes)
 
 
-def _are_splits_of_one(node: Folder) -> bool:
+def _are_splits_of_one(node: Folder, splits: str) -> bool:
     """Return whether folders are splits by what tells their names apart: `x_train`, `x_test`.
 
-    They have to hold the same classes; their sides are noted then.
+    Those with classes have to hold the same ones; others have no label. Their sides are noted then.
 
     Raises:
         Failure: they do not, so that cannot be decided.
     """
     folders = list(node.folders.values())
     sides = [side_of(rest) for rest in without_common_words([f.name for f in folders])]
-    if len(set(sides)) < 2 or not set(sides) <= set(SIDES):
+    by_themselves = any(folder.side in SIDES for folder in folders)
+    if by_themselves or len(set(sides)) < 2 or not set(sides) <= set(SIDES):
         return False
-    if not (all(core(f).folders for f in folders) and _share_classes(folders)):
-        raise _undecided(node, folders, [f for f in folders if core(f).folders])
+    with_classes = [folder for folder in folders if core(folder).folders]
+    if splits == "auto" and not (with_classes and _share_classes(with_classes)):
+        raise _undecided(node, folders, with_classes)
     for folder, side in zip(folders, sides, strict=True):
         folder.side = side
     return True
@@ -183,7 +185,7 @@ def _undecided(node: Folder, speaking: list[Folder], with_classes: list[Folder])
     classes = sorted({name for folder in with_classes for name in core(folder).folders})
     as_splits = f"of the classes {_list(classes)}" if classes else "without classes"
     return Failure(
-        f"{_list(folder.name for folder in speaking)} may be splits {as_splits}, or "
+        f"{_list(sorted(folder.name for folder in speaking))} may be splits {as_splits}, or "
         f"{_list(sorted(node.folders))} are the classes; choose by splits 'folders' or 'none'"
     )
 

@@ -124,8 +124,12 @@ def test_any_folders_are_read_or_undecided(paths, splits):
 def test_names_that_differ_in_a_split_are_splits_of_the_same_classes_only():
     same = read_folders(["x_train/a", "x_train/b", "x_test/a", "x_test/b"])
     assert same.places["x_train/a"] == ("a", "train")
-    with pytest.raises(Failure, match="x_train, x_test may be splits"):
+    with pytest.raises(Failure, match="x_test, x_train may be splits"):
         read_folders(["x_train", "x_test"])
     with pytest.raises(Failure, match="may be splits"):
         read_folders(["x_train/a", "x_train/b", "x_test/c", "x_test/d"])
+    unlabelled = read_folders(["x_train/x_train/a", "x_train/x_train/b", "x_test/x_test"])
+    assert unlabelled.places["x_train/x_train/a"] == ("a", "train")
+    assert unlabelled.places["x_test/x_test"] == (None, "test")
+    assert read_folders(["x_train", "x_test"], "folders").places["x_test"] == (None, "test")
     assert read_folders(["test_cat", "test_dog"]).places["test_cat"] == ("test_cat", None)
