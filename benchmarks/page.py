@@ -54,6 +54,16 @@ SUMMARIES: Mapping[str, Callable[[dict[str, Any]], str]] = MappingProxyType(
     }
 )
 
+# What stands above the table of `frontier`, whose picture is there once that was measured.
+_FRONTIER = """\
+![Cosine and accuracy over speed, of fp32, int8, factorised forms and both](../benchmarks/results/frontier.svg)
+
+Above how far features are from fp32's, below what their heads lose, over the speed. Filled dots are plans by what their splits
+were to lose of the cosine, added up over convolutions; hollow ones what `--precision fast` makes, left in float and as int8.
+Dotted above: what `auto` allows int8.
+
+"""  # noqa: E501 - lines of the page
+
 _COLUMNS = ("keras", "tensorflow", "onnxruntime", "numpy", "scikit-learn")
 
 
@@ -114,7 +124,7 @@ def precision_page(results: Path) -> str:
         calibration=_texts(variants, "calibration", calibration.summary),
         verdict=_texts(verdicts, "verdict", verdict.summary),
         parity=_texts(parities, "parity", parity.summary),
-        frontier=_texts(frontiers, "frontier", frontier.summary),
+        frontier=(_FRONTIER if frontiers else "") + _texts(frontiers, "frontier", frontier.summary),
         overhead=_texts(overheads, "overhead", overhead.summary),
         machines=_machines(
             {**extractions, **variants, **verdicts, **parities, **frontiers, **overheads}
