@@ -91,7 +91,8 @@ def _draw(axes: Any, results: dict[str, Any]) -> None:
     for kind, points in lines.items():
         closeness.plot(*zip(*sorted(points), strict=True), color=_KINDS[kind][0], alpha=0.6)
     title = results["backbone"] + (": nothing to split" if results["nothing_to_split"] else "")
-    closeness.set(title=title, yscale="log")
+    closeness.set_title(title, fontsize=9)
+    closeness.set(yscale="log")
     closeness.axhline(0.01, color="black", linewidth=0.8, linestyle=":")
     accuracy.axhline(0, color="black", linewidth=0.8, linestyle=":")
     accuracy.set(xlabel="times as fast as fp32")
