@@ -82,14 +82,15 @@ class ClusterApart:
         self.close()
 
 
-def start_extraction(*arguments: object) -> subprocess.Popen:
-    """Start the command; what it prints can be read."""
+def start_extraction(*arguments: object, group: bool = False) -> subprocess.Popen:
+    """Start the command; what it prints can be read. group: as the first of a process group."""
     return subprocess.Popen(
         [sys.executable, "-m", "engine.extract", *map(str, arguments), "--json", "--quiet"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=group,
     )
 
 

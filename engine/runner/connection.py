@@ -31,6 +31,9 @@ _LOCAL = MappingProxyType(
     }
 )
 
+# What each local worker runs first.
+_FIRST = "engine.runner.local_worker"
+
 
 def _address_in(file: str) -> str:
     """Return the scheduler's address in its FILE.json. ValueError if there is none."""
@@ -63,7 +66,9 @@ def connect(address: str) -> Iterator["Client"]:
                 threads = max(1, available_cores() // int(count))
                 if int(count) > available_cores():
                     _log.warning("%s workers share %d cores", count, available_cores())
-                stack.enter_context(dask.config.set(_LOCAL))
+                first = [*dask.config.get("distributed.worker.preload"), _FIRST]
+                settings = {**_LOCAL, "distributed.worker.preload": first}
+                stack.enter_context(dask.config.set(settings))
                 cluster = stack.enter_context(
                     LocalCluster(
                         n_workers=int(count),

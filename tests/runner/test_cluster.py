@@ -1,6 +1,7 @@
 """The pass on a Dask cluster of real processes: what one process gives, whoever dies."""
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -217,6 +218,27 @@ def test_a_stop_keeps_what_is_under_way_and_the_next_run_goes_on(
     assert 0 < held < 120
     again, _ = extract(capsys, pictures, "--cache", cache, *options, "--cluster", "local:1")
     assert (again["computed"], again["hits"]) == (120 - held, held)
+    same_as_one_process(pictures, cache)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no process groups")
+def test_ctrl_c_in_a_terminal_leaves_the_workers_to_finish(
+    tmp_path, options, capsys, monkeypatch, same_as_one_process
+):
+    pictures, cache = write_pictures(tmp_path / "pictures", 100), tmp_path / "many" / "c"
+    (tmp_path / "slow.py").write_text(SLOW)
+    monkeypatch.setenv("DASK_DISTRIBUTED__WORKER__PRELOAD", f'["{tmp_path / "slow.py"}"]')
+    where = ["--cache", cache, *options, "--batch-size", "4", "--cluster", "local:1"]
+    process = start_extraction(pictures, *where, group=True)
+    wait_for_parts(cache, 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert "images are done and kept" in errors.splitlines()[-1]
+    monkeypatch.delenv("DASK_DISTRIBUTED__WORKER__PRELOAD")
+    extract(capsys, pictures, *where)
     same_as_one_process(pictures, cache)
 
 
