@@ -66,7 +66,7 @@ def connect(address: str) -> Iterator["Client"]:
                 threads = max(1, available_cores() // int(count))
                 if int(count) > available_cores():
                     _log.warning("%s workers share %d cores", count, available_cores())
-                first = [*dask.config.get("distributed.worker.preload"), _FIRST]
+                first = [*dask.config.get("distributed.worker.preload", []), _FIRST]
                 settings = {**_LOCAL, "distributed.worker.preload": first}
                 stack.enter_context(dask.config.set(settings))
                 cluster = stack.enter_context(

@@ -16,6 +16,7 @@ import pytest
 from cluster_samples import SLOW, ClusterApart, start_extraction, wait_for_parts
 from conftest import write_pictures
 from content_samples import content
+from distributed import Client  # its defaults are there before a test sets others
 from remote_samples import web_server
 
 from cache.__main__ import main as cache_main
@@ -249,8 +250,6 @@ def test_workers_started_apart_one_of_which_stands_still(
     pictures, cache = write_pictures(tmp_path / "pictures", 60), tmp_path / "many" / "c"
     with ClusterApart(tmp_path / "cluster", 3) as cluster:
         address = json.loads(cluster.address.read_text())["address"]
-        from distributed import Client
-
         with Client(address) as client:
             client.wait_for_workers(3, timeout=300)
 
