@@ -563,6 +563,12 @@ def test_a_head_on_int8_predicts_with_the_model_of_the_cache(
     (head,) = (cache / "heads").iterdir()
     monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
 
+    def names_cache(folder, path):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        (folder / "metrics.json").write_text(json.dumps({**metrics, "cache": str(path)}))
+
+    names_cache(head, tmp_path / "elsewhere")  # where the cache was before it was brought here
+
     def predicted(*arguments, code=0):
         got = predict.main([*map(str, arguments), "--json", "--quiet"])
         captured = capsys.readouterr()
@@ -585,6 +591,8 @@ def test_a_head_on_int8_predicts_with_the_model_of_the_cache(
     moved = shutil.copytree(head, tmp_path / "moved")
     assert predicted(pictures, "--head", moved, "--cache", cache) == found
     assert "give the cache that the head" in predicted(pictures, "--head", moved, code=1)
+    names_cache(moved, cache)
+    assert predicted(pictures, "--head", moved) == found
     model.write_bytes(model.read_bytes()[:-50])
     assert "is damaged" in predicted(pictures, "--head", head, code=1)
     assert predicted(pictures, "--head", head, "--cache", made) == found  # a sound copy
