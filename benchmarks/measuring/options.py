@@ -90,6 +90,6 @@ def _recorded(arguments: argparse.Namespace) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Path) or (isinstance(value, str) and {"/", os.sep} & set(value)):
         return Path(value).name
-    if isinstance(value, tuple):
+    if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value

@@ -22,13 +22,13 @@ _FOLDS = 5
 _LEAST_OF_A_CLASS = 10
 
 # How many times as many images each look takes as the one before.
-_GROWTH = 2**0.5
+_GROWTH = 4 / 3
 
 # Nats of log loss that go with a point (0.01) of accuracy where heads learn from more images.
 _NATS_A_POINT = 0.03
 
 # Looks whose gains are averaged: that of a few hundred images alone is uncertain by itself.
-_LOOKS = 2
+_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Steadiness:
 def is_steady(seen: Sequence[Steadiness], points: float) -> bool:
     """Return whether twice the images would not gain `points` (hundredths) of accuracy.
 
-    seen: one look after another. The last two together decide, so one is not enough.
+    seen: one look after another. The last three together decide, so fewer are not enough.
     """
     last = [look.loss_gain for look in seen[-_LOOKS:]]
     return len(last) == _LOOKS and sum(last) / _LOOKS <= points * _NATS_A_POINT
