@@ -63,13 +63,16 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     from cache.files import home_path
     from engine.backbone_comparison.candidate import read_candidates
     from engine.backbone_comparison.compare import compare
-    from engine.backbone_comparison.write import summary, write_comparison
+    from engine.backbone_comparison.write import require_free, summary, write_comparison
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
     from engine.runner.survey import Selection, survey
 
     candidates = read_candidates(arguments.backbone)
+    out = None if arguments.out is None else home_path(arguments.out)
+    if out is not None:
+        require_free(out)  # before minutes of work, not after them
     with (
         survey(arguments.source, Selection(seed=arguments.seed)) as images,
         shown_progress(quiet=console.quiet) as progress,
@@ -79,7 +82,6 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
             console.say(line)
         execution = Execution(threads=arguments.threads, progress=progress, stop=stop)
         comparison = compare(images, arguments.cache, candidates, arguments.budget, execution)
-    out = None if arguments.out is None else home_path(arguments.out)
     folder = write_comparison(comparison, Path(arguments.cache), out)
     console.result(comparison.payload(), summary(comparison, folder))
 

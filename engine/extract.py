@@ -155,6 +155,8 @@ def _share(text: str) -> "Share":
 def _extract(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.until_steady and arguments.shard:
         raise UsageFailure("--until-steady looks at all images; give it without --shard")
+    if arguments.until_steady and arguments.prepare:
+        raise UsageFailure("--prepare extracts nothing that --until-steady could look at; give one")
     from contextlib import ExitStack
 
     from engine.backbones.options import request_from

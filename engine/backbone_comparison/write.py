@@ -16,6 +16,14 @@ _JSON, _PAGE = "compare.json", "compare.html"
 _UNKNOWN = "not measured"
 
 
+def require_free(folder: Path) -> None:
+    """Raise Failure where a comparison cannot go into a folder: it is a file, or holds another."""
+    if folder.exists() and not folder.is_dir():
+        raise Failure(f"{folder} is a file; give a folder for the comparison")
+    if any((folder / name).exists() for name in (_JSON, _PAGE)):
+        raise Failure(f"{folder} holds a comparison; give another folder")
+
+
 def write_comparison(comparison: Comparison, cache: Path, out: Path | None = None) -> Path:
     """Write a comparison; return its folder.
 
@@ -26,10 +34,7 @@ def write_comparison(comparison: Comparison, cache: Path, out: Path | None = Non
         OSError: something could not be written.
     """
     folder = dated_folder(cache / "comparisons", _JSON) if out is None else out
-    if folder.exists() and not folder.is_dir():
-        raise Failure(f"{folder} is a file; give a folder for the comparison")
-    if out is not None and any((folder / name).exists() for name in (_JSON, _PAGE)):
-        raise Failure(f"{folder} holds a comparison; give another folder")
+    require_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(comparison.payload(), indent=1, allow_nan=False)
     write_whole(folder / _PAGE, page(comparison).encode("utf-8"))

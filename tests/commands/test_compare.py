@@ -103,3 +103,13 @@ def test_what_cannot_be_compared_says_so(run, networks, pictures, keep, message)
     source = pictures if keep == 1 else pictures / "spots"
     err = run(source, *specs(networks[:keep]), code=2)
     assert (message in err, err.count("\n")) == (True, 1)
+
+
+def test_a_folder_of_another_comparison_is_refused_before_the_work(
+    run, networks, pictures, tmp_path
+):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "compare.html").write_text("mine")
+    err = run(pictures, *specs(networks), "--out", tmp_path / "page", code=1)
+    assert ("give another folder" in err, err.count("\n")) == (True, 1)
+    assert not (tmp_path / "cache").exists()

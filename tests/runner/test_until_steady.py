@@ -89,3 +89,9 @@ def test_a_source_in_its_own_order_is_no_fair_sample(run, photos, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
     err = run(packed, "--until-steady", code=2)
     assert "can only be read in its own order, which is no fair sample" in err
+
+
+@pytest.mark.parametrize("other", [("--shard", "0/2"), ("--prepare",)], ids=lambda words: words[0])
+def test_what_sees_not_all_images_is_no_sample(run, photos, other):
+    err = run(photos, "--until-steady", *other, code=2)
+    assert (other[0] in err, err.count("\n")) == (True, 1)
