@@ -24,6 +24,7 @@ from engine.heads.cross_validation import cross_validate
 from engine.heads.figures import wilson_interval
 from engine.heads.open_features import open_features
 from engine.heads.solvers import SolverOptions
+from engine.precision.choice import Choice
 from engine.process.execution import Execution
 from engine.runner.extract import Extraction, Extractor
 from engine.runner.survey import Survey
@@ -41,10 +42,14 @@ _REPEATS = 2
 
 @dataclass
 class _Contestant:
-    """A backbone that is being compared. Its extractor keeps the loaded model."""
+    """A backbone that is being compared. Its extractor keeps the loaded model.
+
+    choice: of its precision, made once for all rounds.
+    """
 
     candidate: Candidate
     extractor: Extractor
+    choice: Choice | None = None
     measured: Measured | None = None
     stopped: bool = False
 
@@ -123,7 +128,8 @@ def _measure(
     contestant: _Contestant, survey: Survey, part: Survey, execution: Execution
 ) -> Measured:
     extractor = contestant.extractor
-    choice = extractor.choose(survey, execution)
+    choice = contestant.choice or extractor.choose(survey, execution)
+    contestant.choice = choice
     extraction = extractor.run(part, choice, execution)
     features = open_features(choice.space, [part.dataset], part.paths).labelled()
     begun = time.perf_counter()

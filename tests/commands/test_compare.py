@@ -84,11 +84,19 @@ def test_rounds_grow_and_the_hopeless_is_left_behind(run, networks, tmp_path, mo
         return replace(outcome, scores=replace(outcome.scores, probabilities=guesses))
 
     monkeypatch.setattr(comparing, "cross_validate", guessing)
+    choose, choices = comparing.Extractor.choose, []
+
+    def choosing(extractor, *arguments):
+        choices.append(extractor)
+        return choose(extractor, *arguments)
+
+    monkeypatch.setattr(comparing.Extractor, "choose", choosing)
     rows = json.loads(run(folder, *specs(networks), "--json"))
     assert [row["stopped"] for row in rows] == [False, True]
     assert rows[0]["images"] == 120
     assert rows[1]["images"] == 30
     assert rows[1]["interval"][1] < rows[0]["interval"][0]
+    assert len(choices) == 2  # once for each, not in each round
 
 
 def weights_of(request):
