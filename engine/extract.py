@@ -120,7 +120,7 @@ def _add_source_options(parser: argparse.ArgumentParser) -> None:
         "--base",
         type=path,
         metavar="DIR",
-        help="where a table's paths count from (default: its folder)",
+        help="where a table's paths count from: a folder, or an archive (default: its folder)",
     )
 
 

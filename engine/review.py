@@ -94,16 +94,17 @@ def _apply(arguments: argparse.Namespace, console: Console) -> None:
     from engine.data_review.sheet import apply_sheet
 
     out = home_path(arguments.out)
-    counts = apply_sheet(home_path(arguments.apply), out)
+    corrections = apply_sheet(home_path(arguments.apply), out)
+    base = ["--base", corrections.base] if corrections.base else []
     following = command_line(
-        console.prog, "engine.extract", "extract", [str(out), "--cache", "DIR"]
+        console.prog, "engine.extract", "extract", [str(out), *base, "--cache", "DIR"]
     )
     # By its name: the labels before lie in the cache as well, and the two contradict each other.
     named = ["--cache", "DIR", "--dataset", str(out)]
     last = command_line(console.prog, "engine.fit_head", "fit", named)
-    told = ", ".join(f"{count} {what}" for what, count in counts.items())
+    told = f"{corrections.kept} kept, {corrections.changed} changed, {corrections.dropped} dropped"
     console.result(
-        {**counts, "out": str(out)},
+        {**corrections.payload(), "out": str(out)},
         f"{told}; labels in {printable(str(out))}\nnext: {following}\nthen: {last}",
     )
 

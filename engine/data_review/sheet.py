@@ -3,7 +3,10 @@
 import csv
 import io
 import logging
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from cache.failures import Failure
 from cache.files import write_whole
 from engine.data_review.findings import Findings
 from engine.heads.split import SIDES
+from engine.sources.remote.address import is_remote
 
 _log = logging.getLogger(__name__)
 
@@ -34,8 +38,29 @@ _COLUMNS = (
     "split",
 )
 
+# Archives of which images cannot be had one by one.
+_PACKED = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2")
+
 # What programs put between the columns of a sheet that they save.
 _DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What a sheet's marks did to its rows.
+
+    kept, changed, dropped: how many rows. base: the archive or address that the table's paths
+    count from; None where they are those of files.
+    """
+
+    kept: int
+    changed: int
+    dropped: int
+    base: str | None = None
+
+    def payload(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
 
 
 def sheet(findings: Findings) -> bytes:
@@ -73,8 +98,8 @@ def sheet(findings: Findings) -> bytes:
     return stream.getvalue().encode("utf-8")
 
 
-def apply_sheet(sheet_path: Path, out: Path) -> dict[str, int]:
-    """Write a table of path and label with a sheet's marks; return how many of what.
+def apply_sheet(sheet_path: Path, out: Path) -> Corrections:
+    """Write a table of path and label with a sheet's marks; return what these did.
 
     A row of a conflict without a mark is left out. Nothing but `out`, which must be new, changes.
 
@@ -108,14 +133,8 @@ def apply_sheet(sheet_path: Path, out: Path) -> dict[str, int]:
     writer.writerow(("path", "label", "split")[:columns])
     writer.writerows(row[:columns] for row in rows)
     write_whole(out, stream.getvalue().encode("utf-8"))
-    inside = {row["dataset"] for row in sheet_rows if not _folder(row["dataset"])}
-    for dataset in sorted(inside):
-        _log.warning(
-            "paths of %s are those inside it: unpack it, and give its folder as the base of the "
-            "table",
-            printable(dataset),
-        )
-    return counts
+    base = _base({row["dataset"] for row in sheet_rows})
+    return Corrections(**counts, base=base)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -141,6 +160,27 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _location(dataset: str, path: str) -> str:
     folder = _folder(dataset)
     return str(folder / path) if folder else path
+
+
+def _base(datasets: Collection[str]) -> str | None:
+    """Return what paths count from that are inside it; warn where a table cannot say that."""
+    inside = sorted(dataset for dataset in datasets if not _folder(dataset))
+    if len(inside) == len(datasets) == 1 and _serves(inside[0]):
+        return inside[0]
+    for dataset in inside:
+        _log.warning(
+            "paths of %s are those inside it: unpack it, and give its folder as the base of the "
+            "table",
+            printable(dataset),
+        )
+    return None
+
+
+def _serves(dataset: str) -> bool:
+    """Return whether a table's paths can count from a dataset: an archive, or a remote folder."""
+    if is_remote(dataset):
+        return not dataset.lower().endswith((*_PACKED, ".zip", ".tar"))
+    return Path(dataset).is_file() and not dataset.lower().endswith(_PACKED)
 
 
 def _folder(dataset: str) -> Path | None:

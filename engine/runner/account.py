@@ -7,6 +7,7 @@ from typing import Any
 from cache.commandline.printable import printable
 from cache.commandline.words import command_line, counted
 from cache.rows import class_order
+from cache.store import FeatureCache
 from engine.precision.choice import Choice
 from engine.runner.extract import Extraction
 from engine.runner.survey import Survey
@@ -111,11 +112,22 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
             "without labels there is no head to train: folders or a table's column give them"
         )
     elif done > rejected:
-        fit = command_line(prog, "engine.fit_head", "fit", ["--cache", cache])
+        fit = command_line(prog, "engine.fit_head", "fit", _fitting(extractions, cache))
         lines.append(f"next: {fit}")
     elif done:
         lines.append(f"no image gives a feature; {first.survey.source.advice}")
     return "\n".join(lines)
+
+
+def _fitting(extractions: Sequence[Extraction], cache: str) -> list[str]:
+    """Return the options that fit a head on what was extracted, and on nothing else of a cache."""
+    words = ["--cache", cache]
+    space = extractions[0].space
+    if sum(bool(other.datasets()) for other in FeatureCache.open(cache).spaces()) > 1:
+        words += ["--space", space.id]
+    if set(space.datasets()) - {extraction.survey.dataset for extraction in extractions}:
+        words += ["--dataset", *(extraction.survey.location for extraction in extractions)]
+    return words
 
 
 def _steady(extractions: Sequence[Extraction]) -> list[str]:

@@ -74,7 +74,8 @@ class SourceOptions:
         over the path whose one group is the label.
     splits: `auto`; `folders`: the topmost folders that may be splits are; `none`: none is.
     path_column, label_column, split_column: names of a table's columns.
-    base: the folder, or its address, that a table's paths count from; None for the table's own.
+    base: the folder or its address, or the archive, that a table's paths count from; None for the
+        table's own folder.
     """
 
     labels: str | None = None

@@ -4,6 +4,7 @@ from functools import partial
 
 from cache.commandline.printable import printable
 from cache.files import home_path
+from engine.sources.archived_table import ArchivedTable
 from engine.sources.base import BY_ITSELF, Location, Source, SourceOptions
 from engine.sources.dialect import Rows, text_rows
 from engine.sources.opened import open_buffered
@@ -29,4 +30,6 @@ def open_table(
         base = remote_path(options.base) if remote else home_path(options.base)
     if isinstance(base, RemotePath):
         return RemoteTable(path, base, rows, options)
+    if base.is_file():
+        return ArchivedTable(path, base, rows, options)
     return TableSource(path, base, rows, options)

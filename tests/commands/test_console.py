@@ -1,6 +1,7 @@
 """The console script `onceover`, and what every command has in common."""
 
 import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -11,6 +12,7 @@ from conftest import write_pictures
 from fit_samples import labelled_cache
 
 from cache.commandline.options import path
+from cache.store import FeatureCache
 from engine import compare, export, extract, fit_head, predict, review
 from engine.demo import __main__ as demo
 from onceover.__main__ import COMMANDS, main
@@ -151,6 +153,25 @@ def test_the_next_command_can_be_typed_as_it_stands(capsys, tmp_path, tiny_backb
         encoding="utf-8",
     )
     assert again.stdout.endswith("\nnext: python -m engine.fit_head --cache c\n")
+
+
+def test_the_next_command_fits_what_was_extracted_and_nothing_else(
+    capsys, tmp_path, tiny_backbone, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    backbone = ["--backbone", str(tiny_backbone), "--preprocessing", "none", "--precision", "fp32"]
+    for name in ("pets", "more pets"):
+        write_pictures(tmp_path / name, 12)
+        assert main(["extract", name, "--cache", "c", *backbone]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "next: onceover fit --cache c --dataset 'more pets'"
+    assert main(["extract", "pets", "--cache", "c", *backbone, "--interpolation", "nearest"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    (space,) = (
+        s for s in FeatureCache.open("c").spaces() if s.description["interpolation"] == "nearest"
+    )
+    assert line == f"next: onceover fit --cache c --space {space.id}"
+    assert main([*shlex.split(line)[2:], "--no-report"]) == 0
 
 
 PATHS = {"DIR", "FILE.onnx", "SOURCE", "IMAGE", "PATH", "REVIEW.CSV", "NAME|FILE"}

@@ -1,13 +1,14 @@
 """review.csv and the labels that its marks give."""
 
 import csv
+from pathlib import Path
 
 import pytest
 from data_review_samples import COUNT, planted
 
 from cache.failures import Failure
 from engine.data_review.findings import review
-from engine.data_review.sheet import apply_sheet, sheet
+from engine.data_review.sheet import Corrections, apply_sheet, sheet
 from engine.heads.open_features import open_features
 
 
@@ -52,8 +53,8 @@ def test_marks_correct_and_drop(written, tmp_path):
     before = written.read_bytes()
     marked(written, {"20.jpg": "cat", "299.jpg": "drop", "7.jpg": "bird"})
     image = written.read_bytes()
-    counts = apply_sheet(written, tmp_path / "labels.csv")
-    assert counts == {"kept": 297, "changed": 2, "dropped": 1}
+    corrections = apply_sheet(written, tmp_path / "labels.csv")
+    assert corrections == Corrections(kept=297, changed=2, dropped=1)
     labels = {row["path"]: row["label"] for row in rows_of(tmp_path / "labels.csv")}
     assert labels["20.jpg"] == "cat"
     assert labels["7.jpg"] == "bird"
@@ -81,8 +82,8 @@ def test_another_file_is_one_line(tmp_path, content, message):
 
 def test_drop_is_drop_however_it_is_typed_and_new_classes_are_told(written, tmp_path, caplog):
     marked(written, {"20.jpg": " Drop ", "40.jpg": "dgo", "41.jpg": "dog"})
-    counts = apply_sheet(written, tmp_path / "labels.csv")
-    assert (counts["dropped"], counts["changed"] + counts["kept"]) == (1, 299)
+    corrections = apply_sheet(written, tmp_path / "labels.csv")
+    assert (corrections.dropped, corrections.changed + corrections.kept) == (1, 299)
     labels = {row["path"].split("/")[-1]: row["label"] for row in rows_of(tmp_path / "labels.csv")}
     assert "20.jpg" not in labels
     assert labels["40.jpg"] == "dgo"
@@ -110,7 +111,7 @@ def test_a_sheet_that_a_spreadsheet_saved_is_read(written, tmp_path, delimiter):
         writer = csv.DictWriter(file, rows[0].keys(), delimiter=delimiter)
         writer.writeheader()
         writer.writerows(rows)
-    assert apply_sheet(written, tmp_path / "labels.csv")["dropped"] == 1
+    assert apply_sheet(written, tmp_path / "labels.csv").dropped == 1
 
 
 def test_the_sources_own_split_goes_on(tmp_path):
@@ -123,3 +124,30 @@ def test_the_sources_own_split_goes_on(tmp_path):
     assert {row["path"].split("/")[-1]: row["split"] for row in rows} == {
         f"{number}.jpg": split for number, split in enumerate(splits)
     }
+
+
+@pytest.mark.parametrize(
+    ("names", "base"),
+    [
+        (["pets.zip"], "pets.zip"),
+        (["pets.tar"], "pets.tar"),
+        (["pets.tar.gz"], None),
+        (["pets.zip", "more.zip"], None),
+        (["gone.zip"], None),
+    ],
+)
+def test_paths_inside_an_archive_count_from_it(tmp_path, caplog, monkeypatch, names, base):
+    monkeypatch.chdir(tmp_path)
+    with Path("review.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "new_label", "dataset"))
+        for name in names:
+            writer.writerow(("cats/1.jpg", "cat", "", name))
+            if name != "gone.zip":
+                Path(name).touch()
+    corrections = apply_sheet(Path("review.csv"), Path("labels.csv"))
+    assert corrections.base == base
+    warnings = [record.getMessage() for record in caplog.records]
+    assert len(warnings) == (0 if base else len(names))
+    assert all("unpack it" in warning for warning in warnings)
+    assert rows_of(Path("labels.csv"))[0]["path"] == "cats/1.jpg"
