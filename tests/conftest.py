@@ -1,6 +1,7 @@
 """What several test modules share: a small backbone, pictures, the reference data."""
 
 import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,13 @@ def model_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     os.environ["ONCEOVER_MODELS"] = str(folder)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c():
+    """Let Ctrl-C be heard, here and in children: a shell starts `pytest &` deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
