@@ -55,7 +55,8 @@ def speed(record: Mapping[str, Any]) -> str:
     stops = sum(sooner["steady_images"]) / sooner["splits"]
     soon = (
         f"Of {sooner['images']:,} distinct photographs `extract --until-steady` takes "
-        f"{sooner['runs']['extract']['report']['steady']['images']:,} and stops; with the head that is "
+        f"{sooner['runs']['extract']['report']['steady']['images']:,} and stops; with the head "
+        "that is "
         f"{sooner['seconds']:.0f} seconds from nothing, {sooner['times_faster']:.0f} times less "
         f"than end-to-end's {sooner['epochs']} epochs on all of them "
         f"({sooner['average_times_faster']:.0f} for its average stop of {stops:,.0f}), and "
