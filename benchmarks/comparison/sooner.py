@@ -91,8 +91,8 @@ def sooner_lines(found: dict[str, Any]) -> list[str]:
         f"the last epoch (standard error {found['points_ahead_error']:.2f}), from {stops:,.0f} "
         f"images on average over the splits, which leave the test images out; at the rate of the "
         f"timed run, which leaves none out and stopped at {report['steady']['images']:,}, that "
-        f"many are {found['average_seconds']:,.1f} s, {found['average_times_faster']:,.1f} times faster "
-        f"than {epochs} epochs"
+        f"many are {found['average_seconds']:,.1f} s, {found['average_times_faster']:,.1f} times "
+        f"faster than {epochs} epochs"
     )
     return [
         f"To within {POINTS} points of end-to-end's own end, {found['images']:,} distinct images",
