@@ -14,6 +14,17 @@ _TICKS = (
 # Okabe and Ito's colours, which people with any colour vision tell apart.
 _COLOURS = {"end_to_end": "#D55E00", "int8": "#0072B2", "fp32": "#56B4E9", "warm": "#009E73"}
 
+# Of all charts. The salt keeps an SVG the same where its figures are.
+STYLE: Any = {
+    "svg.hashsalt": "onceover",
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+}
+
 
 def draw_chart(results: dict[str, Any], folder: Path) -> list[Path]:
     """Draw `compare.svg` and `compare.png` into a folder; return their paths."""
@@ -22,16 +33,7 @@ def draw_chart(results: dict[str, Any], folder: Path) -> list[Path]:
     mpl.use("agg")
     from matplotlib import pyplot
 
-    style: Any = {
-        "svg.hashsalt": "onceover",
-        "svg.fonttype": "none",
-        "font.family": "sans-serif",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 5.2), layout="constrained")
         _over_images(left, results)
         _over_epochs(right, results)

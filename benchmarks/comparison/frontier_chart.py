@@ -5,6 +5,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparison.chart import STYLE
 from benchmarks.measuring.record import read_record
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, and marks that differ.
@@ -27,16 +28,7 @@ def draw_frontier(folder: Path) -> list[Path]:
     found = [
         read_record(folder, path.stem)["results"] for path in sorted(folder.glob("frontier_*.json"))
     ]
-    style: Any = {
-        "svg.hashsalt": "onceover",
-        "svg.fonttype": "none",
-        "font.family": "sans-serif",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.grid": True,
-        "grid.alpha": 0.25,
-    }
-    with mpl.rc_context(style):
+    with mpl.rc_context(STYLE):
         figure, axes = pyplot.subplots(
             2, len(found), figsize=(3.6 * len(found), 6.2), layout="constrained", squeeze=False,
             sharex="col",

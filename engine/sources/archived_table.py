@@ -7,7 +7,6 @@ from cache.failures import Failure
 from cache.rows import Stat
 from engine.sources.base import (
     BY_ITSELF,
-    Fields,
     Location,
     Sample,
     Source,
@@ -15,9 +14,8 @@ from engine.sources.base import (
     Unreadable,
 )
 from engine.sources.dialect import Rows
-from engine.sources.layout import listing
 from engine.sources.regular import open_regular
-from engine.sources.table_rows import table_rows
+from engine.sources.table_rows import table_listing, table_rows
 from engine.sources.tar import TarSource
 from engine.sources.tar_members import looks_like_tar
 from engine.sources.zip import ZipSource
@@ -40,18 +38,10 @@ class ArchivedTable(Source):
         self, path: Location, base: Path, rows: Rows, options: SourceOptions = BY_ITSELF
     ) -> None:
         """path: of the table. base: the archive. rows: what the table says."""
-        images, lines = table_rows(rows, options)
+        samples, self._faults = table_listing(*table_rows(rows, options), options)
         self._archive = _open_archive(base)
         self._members = {sample.path: sample for sample in self._archive.samples}
-        self._faults = {image.path: image.fault for image in images if image.fault}
-        fields = {image.path: Fields(image.label, image.split) for image in images}
-        try:
-            super().__init__(
-                path, listing([image.path for image in images], options, {}, fields, lines)
-            )
-        except BaseException:
-            self._archive.close()
-            raise
+        super().__init__(path, samples)
 
     @property
     def advice(self) -> str:

@@ -10,7 +10,6 @@ from cache.rows import Stat
 from engine.images.formats import EXTENSIONS, has_image_name
 from engine.sources.base import (
     BY_ITSELF,
-    Fields,
     Location,
     Sample,
     Source,
@@ -19,9 +18,8 @@ from engine.sources.base import (
 )
 from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
-from engine.sources.layout import listing
 from engine.sources.regular import file_size, read_file
-from engine.sources.table_rows import TableRow, table_rows
+from engine.sources.table_rows import TableRow, table_listing, table_rows
 
 # Rows that the folder of a table's images is told by, and folders that are looked through for it.
 _JUDGED, _FOLDERS = 20, 100
@@ -48,11 +46,8 @@ class TableSource(Source):
         elif (folder := _folder_of(base, images)) is not None:
             self._files = _Files(folder)
             lines.append(f"the paths count from the folder {printable(folder.name)}")
-        self._faults = {image.path: image.fault for image in images if image.fault}
-        fields = {image.path: Fields(image.label, image.split) for image in images}
-        super().__init__(
-            path, listing([image.path for image in images], options, {}, fields, lines)
-        )
+        samples, self._faults = table_listing(images, lines, options)
+        super().__init__(path, samples)
 
     @property
     def base(self) -> Path:

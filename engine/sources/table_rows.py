@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.sources.base import SourceOptions
+from engine.sources.base import Fields, Listing, SourceOptions
 from engine.sources.columns import ONES, Columns, choose_columns
 from engine.sources.dialect import Rows
+from engine.sources.layout import listing
 from engine.sources.split_names import side_of
 
 _DECIMAL = re.compile(r"([+-]?\d+),(\d+)\Z")
@@ -24,6 +25,18 @@ class TableRow:
     label: str | None
     split: str | None
     fault: str = ""
+
+
+def table_listing(
+    images: Sequence[TableRow], lines: Sequence[str], options: SourceOptions
+) -> tuple[Listing, dict[str, str]]:
+    """Return a table's images as samples, and the faults of those that have one, by path.
+
+    lines: what was guessed.
+    """
+    fields = {image.path: Fields(image.label, image.split) for image in images}
+    faults = {image.path: image.fault for image in images if image.fault}
+    return listing([image.path for image in images], options, {}, fields, lines), faults
 
 
 def table_rows(

@@ -9,7 +9,6 @@ from cache.rows import Stat
 from engine.images.formats import EXTENSIONS, has_image_name
 from engine.sources.base import (
     BY_ITSELF,
-    Fields,
     Location,
     Sample,
     Source,
@@ -17,11 +16,10 @@ from engine.sources.base import (
     Unreadable,
 )
 from engine.sources.dialect import Rows
-from engine.sources.layout import listing
 from engine.sources.remote.address import RemotePath
 from engine.sources.remote.listing import children, stat_of
 from engine.sources.remote.reading import read_object
-from engine.sources.table_rows import TableRow, table_rows
+from engine.sources.table_rows import TableRow, table_listing, table_rows
 
 # Rows that the folder of a table's images is told by, and folders that are looked through for it.
 _JUDGED, _FOLDERS = 20, 20
@@ -45,10 +43,8 @@ class RemoteTable(Source):
         if options.base is None and (folder := _folder_of(base, images)) is not None:
             self._files = _Files(folder)
             lines.append(f"the paths count from the folder {folder.name}")
-        self._faults = {image.path: image.fault for image in images if image.fault}
-        fields = {image.path: Fields(image.label, image.split) for image in images}
-        names = [image.path for image in images]
-        super().__init__(path, listing(names, options, {}, fields, lines))
+        samples, self._faults = table_listing(images, lines, options)
+        super().__init__(path, samples)
 
     @property
     def base(self) -> RemotePath:
