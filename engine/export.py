@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import path
 from cache.failures import UsageFailure
-from engine.backbones.options import add_backbone_options, add_precision_option
+from engine.backbones.options import (
+    add_backbone_options,
+    add_framing_options,
+    add_precision_option,
+)
 
 
 def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentParser:
@@ -32,6 +36,7 @@ def build_parser(prog: str = "python -m engine.export") -> argparse.ArgumentPars
         help="with --precision int8, fast or auto: a folder, archive or .csv of images like yours; "
         "with --head and another precision: instead of those that it was trained and tested on",
     )
+    add_framing_options(parser, "with --calibrate, as you will extract: ")
     parser.add_argument(
         "--head",
         type=path,
@@ -68,13 +73,23 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.export
 
 
 def _export(arguments: argparse.Namespace, console: Console) -> None:
+    framed = arguments.crop is not None or arguments.interpolation is not None
     if arguments.head is not None:
+        if framed:
+            raise UsageFailure(
+                "a head says how its pictures are framed; leave --crop and --interpolation out"
+            )
         _check_output(arguments)
         _export_classifier(arguments, console)
         return
     precision = arguments.precision or "fp32"
     if (precision == "fp32") != (arguments.calibrate is None):
         raise UsageFailure("--precision int8 (or fast, or auto) and --calibrate SOURCE go together")
+    if framed and arguments.calibrate is None:
+        raise UsageFailure(
+            "--crop and --interpolation say how the pictures of --calibrate are framed; a backbone "
+            "alone takes pixels: leave them out"
+        )
     _check_output(arguments)
     for option, what in (
         (arguments.cache, "--cache says where to look for a head's backbone"),
@@ -101,7 +116,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
     from dataclasses import asdict
     from pathlib import Path
 
-    from engine.backbones.options import request_from
+    from engine.backbones.options import framing_from, request_from
     from engine.exporters.one_file import export_one_file
 
     started = time.perf_counter()
@@ -110,13 +125,12 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
         model = export_one_file(request, out)
     else:
         from engine.exporters.int8 import export_int8
-        from engine.images.framing import Framing
 
         model = export_int8(
             request,
             arguments.calibrate,
             out,
-            framing=Framing(),
+            framing=framing_from(arguments),
             precision=arguments.precision,
         )
     seconds = time.perf_counter() - started

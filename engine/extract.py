@@ -159,8 +159,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
         raise UsageFailure("--prepare extracts nothing that --until-steady could look at; give one")
     from contextlib import ExitStack
 
-    from engine.backbones.options import request_from
-    from engine.images.framing import Framing
+    from engine.backbones.options import framing_from, request_from
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
@@ -171,8 +170,7 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.cache is None and not arguments.dry_run:
         raise UsageFailure("say where features are kept, by --cache DIR (see --help)")
     # A backbone that is not there is told before a large source is looked through.
-    framing = Framing(arguments.interpolation, arguments.crop)
-    request = FeatureRequest(request_from(arguments), arguments.precision, framing)
+    request = FeatureRequest(request_from(arguments), arguments.precision, framing_from(arguments))
     with ExitStack() as stack:
         # All are looked at before the first is extracted, so that a wrong one costs no pass.
         surveys = [stack.enter_context(images) for images in _surveys(arguments)]

@@ -14,7 +14,7 @@ from engine.backbones.request import (
     size_of,
 )
 from engine.images.formats import INTERPOLATIONS
-from engine.images.framing import CROPS
+from engine.images.framing import CROPS, SQUASHED, Framing
 
 
 def add_backbone_options(
@@ -79,20 +79,23 @@ def add_precision_option(
     )
 
 
-def add_framing_options(parser: argparse.ArgumentParser) -> None:
-    """Add `--interpolation` and `--crop`: how pictures come to the backbone's size."""
+def add_framing_options(parser: argparse.ArgumentParser, use: str = "") -> None:
+    """Add `--interpolation` and `--crop`: how pictures come to the backbone's size.
+
+    `framing_from` reads them; None stands for what was not given.
+
+    use: what the help says of when they are of use.
+    """
     parser.add_argument(
         "--interpolation",
         choices=INTERPOLATIONS,
-        default=INTERPOLATIONS[0],
-        help="of the resize (default: bilinear; Keras' load_img uses nearest)",
+        help=f"{use}of the resize (default: bilinear; Keras' load_img uses nearest)",
     )
     parser.add_argument(
         "--crop",
         choices=CROPS,
-        default=CROPS[0],
-        help="squash: the whole picture, its aspect not kept; center: its middle, the short side "
-        "to the size over 0.875, as torchvision evaluates (default: squash)",
+        help=f"{use}squash: the whole picture, its aspect not kept; center: its middle, the short "
+        "side to the size over 0.875, as torchvision evaluates (default: squash)",
     )
 
 
@@ -111,3 +114,10 @@ def geometry_from(arguments: argparse.Namespace) -> Geometry:
     """Return what `--pool` and `--size` say. UsageFailure for a size that is none."""
     size = None if arguments.size is None else size_of(arguments.size)
     return Geometry(arguments.pool or "none", size)
+
+
+def framing_from(arguments: argparse.Namespace) -> Framing:
+    """Return what `--interpolation` and `--crop` say."""
+    return Framing(
+        arguments.interpolation or SQUASHED.interpolation, arguments.crop or SQUASHED.crop
+    )

@@ -44,8 +44,7 @@ class NamedBackbone:
         """Return the whole request. UsageFailure if its parts do not fit together."""
         own = head.description
         backbone = self.backbone or str(own.get("backbone"))
-        # A file is cut where its maker cut it, as it was when it was extracted with.
-        layer = self.layer or (str(own.get("layer")) if backbone in ARCHITECTURES else None)
+        layer = self.layer or str(own.get("layer"))
         preprocessing = self.preprocessing or str(own.get("preprocessing"))
         pool = self.geometry.pool if self.geometry.pool != "none" else str(own.get("pool", "none"))
         geometry = replace(self.geometry, pool=pool)
@@ -56,10 +55,10 @@ class NamedBackbone:
 
 
 def _other_size(backbone: str, description: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return the size of a head's images where it is not that of the network it names."""
+    """Return the size of a head's images; None where it is that of the network it names."""
     size = (int(description.get("height", 0)), int(description.get("width", 0)))
-    architecture = ARCHITECTURES.get(backbone)
-    return size if architecture is not None and all(size) and size != architecture.size else None
+    architecture = ARCHITECTURES.get(backbone)  # None for a file, which may leave its size open
+    return size if all(size) and (architecture is None or size != architecture.size) else None
 
 
 def named_backbone(arguments: argparse.Namespace) -> NamedBackbone | None:

@@ -37,6 +37,11 @@ def adopt(request: BackboneRequest, model: onnx.ModelProto, path: Path) -> Model
     ):
         if asked not in (None, answer):
             raise UsageFailure(f"{option} {asked}: {source} was exported with {answer}")
+    own = (description.height, description.width)
+    if request.geometry.size not in (None, own):
+        raise UsageFailure(
+            f"{source} takes images of {own[0]} x {own[1]} pixels alone; leave the size out"
+        )
     if description.quantization is not None:
         # A file cannot hold its own digest, by which two calibrations are told apart.
         files = digests(source).record("model", "data")

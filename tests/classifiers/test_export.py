@@ -8,6 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 from conftest import write_pictures
+from onnx import numpy_helper
 from trained_samples import train
 
 from cache.store import FeatureCache
@@ -141,6 +142,43 @@ def test_a_source_of_the_users_calibrates_and_measures(trained, tmp_path, capsys
     assert code == 0
     assert result["change"]["accuracy_after"] is None
     assert result["change"]["agreement"] > 0.5
+
+
+def ranges(path):
+    """Return the ranges of an int8 model by name: they are those of its calibration images."""
+    model = onnx.load(path)
+    arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
+    nodes = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    return sorted(float(arrays[node.input[1]]) for node in nodes)
+
+
+@pytest.mark.parametrize("framing", [["--crop", "center"], ["--interpolation", "nearest"]])
+def test_images_calibrate_as_they_are_framed_for_features(
+    trained, tiny_backbone, tmp_path, capsys, framing
+):
+    backbone = ["--backbone", tiny_backbone, "--preprocessing", "caffe", "--precision", "int8"]
+    calibrate = ["--calibrate", trained.pictures]
+    code, *_ = exported(capsys, "--out", tmp_path / "a.onnx", *backbone, *calibrate, *framing)
+    assert code == 0
+    cache = tmp_path / "cache"
+    options = map(str, [*backbone, *framing, "--quiet"])
+    assert extract([str(trained.pictures), "--cache", str(cache), *options]) == 0
+    capsys.readouterr()
+    space = FeatureCache.open(cache).space()
+    own = ranges(space.path / "model.onnx")
+    assert ranges(tmp_path / "a.onnx") == own
+    code, *_ = exported(capsys, "--out", tmp_path / "b.onnx", *backbone, *calibrate)
+    assert code == 0
+    assert ranges(tmp_path / "b.onnx") != own
+
+
+@pytest.mark.parametrize("option", [["--crop", "center"], ["--interpolation", "nearest"]])
+def test_a_framing_that_nothing_is_framed_by_is_a_usage_error(trained, tmp_path, capsys, option):
+    out = ["--out", str(tmp_path / "x.onnx")]
+    assert main([*out, *option, "--weights", "random:0"]) == 2
+    assert "how the pictures of --calibrate are framed" in capsys.readouterr().err
+    assert main([*out, *option, "--head", str(trained.head)]) == 2
+    assert "a head says how its pictures are framed" in capsys.readouterr().err
 
 
 def test_where_no_images_are_at_hand_it_is_said_in_a_line(int8_head, trained, tmp_path, capsys):

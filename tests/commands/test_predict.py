@@ -256,6 +256,23 @@ def test_the_backbone_may_be_named(trained, new, capsys, tiny_backbone, tmp_path
     assert "leave the weights out, and the head finds its own" in err
 
 
+def test_a_file_that_is_named_is_cut_and_sized_as_the_head_says(
+    tiny_backbone, new, capsys, tmp_path, monkeypatch
+):
+    """A network of any size, cut at a map inside: the head knows both."""
+    model = onnx.load(tiny_backbone)
+    for axis in (2, 3):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = f"side{axis}"
+    onnx.save(model, tmp_path / "any.onnx")
+    cut = ["--layer", "b", "--pool", "max", "--size", "24x40"]
+    trained = train(tmp_path, tmp_path / "any.onnx", *cut)
+    picture = new / "spots" / "0.jpg"
+    expected = run_json(capsys, picture, "--head", trained.head)
+    monkeypatch.setenv("ONCEOVER_MODELS", str(tmp_path / "none"))
+    named = ["--head", trained.head, "--backbone", tmp_path / "any.onnx"]
+    assert run_json(capsys, picture, *named) == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -15,7 +15,7 @@ from cache.files import file_sha256
 from engine import export
 from engine.backbones.backbone import Backbone
 from engine.backbones.model import METADATA_KEY
-from engine.backbones.request import BackboneRequest, backbone_request
+from engine.backbones.request import BackboneRequest, Geometry, backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.graphs.files import metadata_of
 from engine.graphs.model_file import Digests, data_file, digests
@@ -88,6 +88,9 @@ def test_a_file_that_was_exported_here_has_one_layer_and_preprocessing(tiny_back
         export_backbone(request(own.path, "fc2"), tmp_path / "x.onnx")
     with pytest.raises(UsageFailure, match=r"preprocessing caffe: .* was exported with tf"):
         export_backbone(request(own.path, None, "caffe"), tmp_path / "x.onnx")
+    other = backbone_request(str(own.path), "imagenet", None, None, Geometry(size=(48, 32)))
+    with pytest.raises(UsageFailure, match="takes images of 32 x 32 pixels alone"):
+        export_backbone(other, tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize(
