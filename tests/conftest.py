@@ -36,6 +36,14 @@ def shared_data():
     return SHARED_DATA
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep a file's tests in one process: what they share, such as a network, is made once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    return LoadFileScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items):
     """Count what reads the reference data among the slow tests: photographs, whole networks."""
     for item in items:

@@ -143,8 +143,8 @@ def test_links_lead_somewhere(path):
 
 
 def test_ci_runs_the_test_command_of_the_readme():
-    assert "\nuv run pytest\n" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "\nuv run pytest " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "\nuv run pytest -n 2\n" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\nuv run pytest -n 2 " in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
