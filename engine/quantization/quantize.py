@@ -10,6 +10,7 @@ from onnx import version_converter
 from engine.backbones.preprocessing import Preprocessing
 from engine.graphs.walk import operator_set
 from engine.quantization.network import Activations, FloatNetwork, float_network, quantizers_for
+from engine.quantization.pixel_channels import repeat_channel
 from engine.quantization.pixel_groups import group_pixels
 from engine.quantization.qdq import write_qdq
 from engine.quantization.ranges import calibrate, seen_in_int8, with_room
@@ -68,5 +69,6 @@ def integer_form(
     activations: of each site of the plan.
     """
     int8 = write_qdq(network, quantizers_for(network, activations), layers)
-    group_pixels(int8)
+    if not group_pixels(int8):
+        repeat_channel(int8)
     return int8

@@ -22,7 +22,8 @@ END = [node("GlobalAveragePool", "c", "p"), node("Flatten", "p", "features")]
 @pytest.fixture(autouse=True)
 def _ungrouped(monkeypatch):
     """Let `quantize` leave the grouping to the test."""
-    monkeypatch.setattr(engine.quantization.quantize, "group_pixels", lambda _: False)
+    for name in ("group_pixels", "repeat_channel"):
+        monkeypatch.setattr(engine.quantization.quantize, name, lambda _: False)
 
 
 def pixels(height, width, count=2):
