@@ -136,7 +136,9 @@ def heif_pixels():
     from pillow_heif import register_heif_opener  # of the group `encoders`
 
     register_heif_opener()
-    return _square("RGBA", "HEIF", _side_within("HEIF"), quality=20)
+    return _square(
+        "RGBA", "HEIF", _side_within("HEIF"), quality=20, enc_params={"preset": "ultrafast"}
+    )
 
 
 def pnm_pixels():

@@ -16,7 +16,15 @@ import numpy as np
 from cache import record, summaries
 from cache.failures import Failure
 from engine.heads import head
-from engine.sources import dialect, folders, metadata, parquet, shards, tar_members, zip_directory
+from engine.sources import (
+    dialect,
+    folder_tree,
+    metadata,
+    parquet,
+    shards,
+    tar_members,
+    zip_directory,
+)
 from engine.sources.base import MAX_BYTES
 from engine.sources.open import Unreadable, open_source
 
@@ -174,7 +182,7 @@ def parquet_parts(path):
 
 
 def folder_count(path):
-    for number in range(folders.MAX_FOLDERS // _TENTH - 1):
+    for number in range(folder_tree.MAX_FOLDERS // _TENTH - 1):
         (path / f"{number // 1000}").mkdir(parents=True, exist_ok=True)
         (path / f"{number // 1000}" / f"{number}").mkdir()
     (path / "0" / "0" / "a.jpg").write_bytes(b"\xff\xd8\xff")

@@ -72,6 +72,8 @@ def graph_of(
             f"1 to {MAX_SIDE}"
         )
     outputs = {entry.name: entry for entry in model.graph.output}
+    if not outputs:
+        raise Failure("the network has no output; name one of its tensors as layer")
     if layer is None and len(outputs) > 1:
         choices = " or ".join(outputs)
         raise UsageFailure(f"the network has several outputs; choose one as layer: {choices}")

@@ -27,6 +27,8 @@ _LARGE_VALUES = 1024
 def read_onnx(path: Path) -> onnx.ModelProto:
     """Read a user's ONNX file, and the files in its folder that its larger constants lie in.
 
+    An output that it lists several times, which ONNX's checker allows, is in the model once.
+
     Raises:
         Failure: it is not a valid one, or keeps weights elsewhere, which is refused.
     """
@@ -35,6 +37,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(path)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise Failure(f"{path} is not a valid ONNX file: {first_line(error)}") from error
+    outputs = {entry.name: entry for entry in model.graph.output}
+    if len(outputs) < len(model.graph.output):
+        del model.graph.output[:]
+        model.graph.output.extend(outputs.values())
     return model
 
 

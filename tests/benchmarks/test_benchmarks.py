@@ -74,8 +74,8 @@ def test_the_report_needs_43240_backbone_passes():
     assert plan.distinct == 4_999
 
 
-@given(st.integers(20, 2000), st.integers(1, 30))
 @FUZZ
+@given(st.integers(20, 2000), st.integers(1, 30))
 def test_phases_add_up_to_all_passes(images, epochs):
     plan = two_classes(images, epochs, 16)
     assert plan.distinct == images

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cache_samples import DESCRIPTION, filled, rows_of, vectors
-from hypothesis import given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
@@ -257,8 +258,8 @@ rejected = st.builds(
 )
 
 
+@FUZZ
 @given(st.lists(cached | rejected, max_size=20))
-@settings(deadline=None, max_examples=60)
 def test_any_rows_round_trip(tmp_path_factory, written):
     path = tmp_path_factory.mktemp("rows") / "rows.h5"
     path.write_bytes(rows_bytes(RowColumns(written)))

@@ -117,3 +117,12 @@ def test_a_data_file_beside_it_is_taken_in_and_counts(tmp_path):
     data = tmp_path / location
     data.write_bytes(data.read_bytes()[:-1] + b"?")
     assert model_store._key(asked) != key
+
+
+def test_an_output_that_is_listed_twice_is_one(tmp_path):
+    path = written(tmp_path / "net.onnx")
+    once = features(path, tmp_path)
+    model = onnx.load(path)
+    model.graph.output.append(model.graph.output[0])
+    onnx.save(model, path)
+    np.testing.assert_array_equal(features(path, tmp_path), once)

@@ -5,18 +5,21 @@ import os
 import signal
 import zipfile
 
+import numpy as np
 import onnx
 import pytest
 from conftest import write_tiny_backbone
 from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from cache.failures import Failure
 from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
 from engine.exporters.keras import import_keras
 from engine.exporters.keras_file import load_keras_file
+from engine.graphs.walk import rename_reads, replace_nodes
 
 pytestmark = [
     pytest.mark.slow,
@@ -88,9 +91,35 @@ def one_line(said):
     assert "\n" not in said, said
 
 
-@pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    return write_tiny_backbone(tmp_path_factory.mktemp("network") / "tiny.onnx").read_bytes()
+@pytest.fixture(scope="module", params=["vectors", "classes"])
+def network(request, tmp_path_factory):
+    path = write_tiny_backbone(tmp_path_factory.mktemp("network") / "tiny.onnx")
+    if request.param == "classes":
+        onnx.save(with_classes(onnx.load(path)), path)
+    return path
+
+
+def with_classes(model):
+    """Return a network with what an export looks at or rewrites: LRN, a mean, a dense layer."""
+    lrn = helper.make_node("LRN", ["b"], ["normal"], size=3)
+    rename_reads(model.graph.node[2:3], {"b": "normal"})
+    rename_reads(model.graph.node[-1:], {"e": "mean"})
+    kept, (flatten,) = model.graph.node[:-2], model.graph.node[-1:]
+    nodes = [
+        helper.make_node("Transpose", ["d"], ["last"], perm=[0, 2, 3, 1]),
+        helper.make_node("ReduceMean", ["last"], ["mean"], axes=[1, 2], keepdims=0),
+        flatten,
+        helper.make_node("Gemm", ["pooled", "dense", "bias"], ["sums"], transB=1),
+        helper.make_node("Softmax", ["sums"], ["classes"]),
+    ]
+    replace_nodes(model.graph, [*kept[:2], lrn, *kept[2:], *nodes])
+    dense = np.random.default_rng(0).standard_normal((5, 24)).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(dense, "dense"))
+    model.graph.initializer.append(numpy_helper.from_array(dense[:, 0], "bias"))
+    classes = helper.make_tensor_value_info("classes", TensorProto.FLOAT, ["N", 5])
+    del model.graph.output[:]
+    model.graph.output.append(classes)
+    return model
 
 
 def try_onnx(folder, data, layer=None):
@@ -107,7 +136,7 @@ def try_onnx(folder, data, layer=None):
 @FUZZ
 @given(edits, st.sampled_from([None, "pooled", "a", "kernel_0"]))
 def test_any_bytes_as_onnx_are_a_network_or_a_line(tmp_path, network, changes, layer):
-    try_onnx(tmp_path, edited(network, changes), layer)
+    try_onnx(tmp_path, edited(network.read_bytes(), changes), layer)
 
 
 def fields(message):
@@ -152,7 +181,7 @@ def change(message, field, value):
     st.sampled_from([None, None, "c"]),
 )
 def test_any_value_in_onnx_is_a_network_or_a_line(tmp_path, network, changes, layer):
-    model = onnx.ModelProto.FromString(network)
+    model = onnx.ModelProto.FromString(network.read_bytes())
     for place, value in changes:
         places = fields(model)
         if places:

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 from fuzzing import FUZZ
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.failures import Failure
@@ -208,7 +208,7 @@ def test_a_newer_format_asks_for_an_update(tmp_path):
 GOOD = a_head().file_bytes()
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@FUZZ
 @given(
     position=st.integers(0, len(GOOD) - 1),
     value=st.integers(0, 255),

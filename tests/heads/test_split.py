@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from fuzzing import FUZZ
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.failures import Failure
@@ -30,7 +31,7 @@ def test_the_classes_of_the_report_are_in_proportion():
     assert per_class == [[1750, 1749], [375, 375]]
 
 
-@settings(deadline=None)
+@FUZZ
 @given(
     counts=st.lists(st.integers(2, 60), min_size=2, max_size=12),
     first=st.integers(40, 90),
@@ -131,7 +132,7 @@ def test_a_split_of_the_source_that_is_not_there_is_refused():
         split(labels, SplitOptions(own=True), own=np.zeros(100, int))
 
 
-@settings(deadline=None)
+@FUZZ
 @given(
     counts=st.lists(st.integers(8, 40), min_size=2, max_size=5),
     size=st.integers(2, 6),
@@ -154,7 +155,7 @@ def test_groups_stay_whole_and_the_shares_about_right(counts, size, seed):
     assert abs(len(parts.test) - 0.15 * len(labels)) <= size * len(counts)
 
 
-@settings(deadline=None)
+@FUZZ
 @given(
     counts=st.lists(st.integers(2, 40), min_size=2, max_size=5),
     count=st.integers(2, 5),

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cykooz_resizer
 import numpy as np
 import pytest
+from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -36,6 +37,7 @@ def assert_close(pixels, wanted):
     assert (apart == 2).sum() <= 2 + apart.size / 1000
 
 
+@FUZZ
 @given(SIDES, SIDES, SIDES, SIDES, st.sampled_from(MODES))
 def test_bilinear_is_pillows_but_for_rounding(width, height, new_width, new_height, mode):
     image = noise(width, height, mode)

@@ -4,6 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from fuzzing import FUZZ
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +16,7 @@ paths = st.text(st.characters(), max_size=8)  # with surrogates, as of names tha
 rows = st.lists(st.builds(Sample, paths, names, names), max_size=40)
 
 
+@FUZZ
 @given(rows, st.slices(40))
 def test_they_read_like_a_list(rows, part):
     samples = Samples(rows)
@@ -29,6 +31,7 @@ def test_they_read_like_a_list(rows, part):
         samples[len(rows)]
 
 
+@FUZZ
 @given(rows)
 def test_taken_in_an_order_and_taken_again(rows):
     order = np.arange(len(rows))[::-1]
@@ -36,6 +39,7 @@ def test_taken_in_an_order_and_taken_again(rows):
     assert list(Samples(rows).taken(order).taken(order[::2])) == rows[::2]
 
 
+@FUZZ
 @given(rows, st.booleans())
 def test_counts_and_order_of_those_that_are_taken(rows, backwards):
     samples = Samples(rows)
