@@ -159,11 +159,11 @@ def read_shards(path):
 
 
 def parquet_rows(path):
-    """A table of paths of as many rows as a table may have."""
+    """A table of paths."""
     import pyarrow as pa
     from pyarrow import parquet as pq
 
-    count = dialect.MAX_ROWS - 1
+    count = dialect.MAX_ROWS // _TENTH - 1
     paths = pa.array([f"{row}.jpg" for row in range(count)])
     labels = pa.array(["a", "b"]).take(pa.array(np.arange(count) % 2))
     pq.write_table(pa.table({"path": paths, "label": labels}), path)
@@ -283,7 +283,7 @@ CASES = {
     "tar_packed_bytes": Case("packed.tar.gz", tar_packed_bytes, read_source),
     "tar_headers": Case("headers.tar", tar_headers, read_source),
     "webdataset_shards": Case("shards", webdataset_shards, read_shards, "a tenth of the limit"),
-    "parquet_rows": Case("rows.parquet", parquet_rows, read_source),
+    "parquet_rows": Case("rows.parquet", parquet_rows, read_source, "a tenth of the limit"),
     "parquet_parts": Case("parts.parquet", parquet_parts, read_source, "a tenth of the limit"),
     "folder_count": Case("folders", folder_count, read_source, "a tenth of the limit"),
     "folder_metadata": Case("described", folder_metadata, read_source),

@@ -1,7 +1,8 @@
 """docs/limits.md out of the code's own constants: uv run python tests/limits_page.py.
 
-With `--measure` a file just below each limit is read in a process of its own first (Linux; `uv sync
---group encoders` for HEIF); else the costs stay those of tests/limit_costs.json.
+With `--measure`, or `--measure CASE...`, a file just below each limit is read in a process of its
+own first (Linux; `uv sync --group encoders` for HEIF); else the costs stay those of
+tests/limit_costs.json. Each is kept as it is done; a case that fails is told, and keeps what it had.
 """
 
 import ast
@@ -136,22 +137,51 @@ def _costs():
     yield f"\n{record['machine']}"
 
 
-def measure():
-    """Measure every case, each in a process of its own."""
-    cases = {}
+def all_cases():
+    """Return the names of the cases, in the page's order."""
+    return [*(case.__name__ for case in limit_cases.IMAGES), *limit_cases.CASES]
+
+
+def measure(chosen):
+    """Measure cases, each in a process of its own; return the names of those that failed."""
+    before = json.loads(COSTS.read_text(encoding="utf-8"))["cases"]
+    cases = {name: before[name] for name in all_cases() if name in before}
+    failed = []
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
-    for name in (*(case.__name__ for case in limit_cases.IMAGES), *limit_cases.CASES):
-        command = [sys.executable, limit_cases.__file__, name]
-        environment = {**os.environ, "PYTHONPATH": path}
-        output = subprocess.run(command, env=environment, check=True, capture_output=True).stdout
-        cases[name] = json.loads(output)
+    for name in chosen:
+        outcome = subprocess.run(
+            [sys.executable, limit_cases.__file__, name],
+            env={**os.environ, "PYTHONPATH": path},
+            check=False,
+            stdout=subprocess.PIPE,
+        )
+        if outcome.returncode:
+            failed.append(name)
+            continue
+        cases[name] = json.loads(outcome.stdout)
         print(name, cases[name], flush=True)
+        _keep({name: cases[name] for name in all_cases() if name in cases})
+    return failed
+
+
+def _keep(cases):
     load = os.getloadavg()[0]
     machine = f"{os.cpu_count()} cores, load {load:.1f}: the seconds are upper bounds."
-    COSTS.write_text(json.dumps({"machine": machine, "cases": cases}, indent=1) + "\n", "utf-8")
+    text = json.dumps({"machine": machine, "cases": cases}, indent=1) + "\n"
+    unfinished = COSTS.with_suffix(".unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(COSTS)
+
+
+def main():
+    """Write the page, after a measurement where one is asked for; return the exit code."""
+    chosen = sys.argv[2:] or all_cases()
+    failed = measure(chosen) if sys.argv[1:2] == ["--measure"] else []
+    PATH.write_text(document(), encoding="utf-8")
+    if failed:
+        print("not measured, as said above:", *failed, file=sys.stderr)
+    return bool(failed)
 
 
 if __name__ == "__main__":
-    if "--measure" in sys.argv[1:]:
-        measure()
-    PATH.write_text(document(), encoding="utf-8")
+    sys.exit(main())
