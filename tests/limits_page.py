@@ -2,7 +2,7 @@
 
 With `--measure`, or `--measure CASE...`, a file just below each limit is read in a process of its
 own first (Linux; `uv sync --group encoders` for HEIF); else the costs stay those of
-tests/limit_costs.json. Each is kept as it is done; a case that fails is told, and keeps what it had.
+tests/limit_costs.json. Each is kept as it is done; one that fails is told, and keeps what it had.
 """
 
 import ast

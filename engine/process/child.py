@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
 def _bootstrap() -> str:
     """Return a program that runs the module named by its first argument, like `python -m`.
 
-    It imports from where this process does, but not from the current folder, where a user's own
+    It ends with this process, however this one ends. It imports from where this process does, but not from the current folder, where a user's own
     `cache.py` or `random.py` may lie; unless this product itself is there.
     """
     here, home = Path.cwd(), Path(engine.__file__).parents[1]
@@ -84,7 +85,8 @@ def _bootstrap() -> str:
     ]
     return (
         f"import sys; sys.path[:] = {paths!r}; "
-        "from cache.commandline.early import say_interrupts; say_interrupts(); import runpy; "
+        "from cache.commandline.early import say_interrupts; say_interrupts(); "
+        f"from engine.process.parent import end_with; end_with({os.getpid()}); import runpy; "
         'runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)'
     )
 
