@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import shutil
 import stat
@@ -9,12 +10,16 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from cache.failures import Failure
 
 # Names that begin so are unfinished; nothing but `gc` looks at them.
 TEMPORARY = ".tmp-"
+
+# Windows knows none of these but O_BINARY, and no pipes among files either.
+_FLAGS = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NONBLOCK", "O_NOCTTY", "O_CLOEXEC", "O_BINARY")
+)
 
 _JUNCTION = 0xA0000003  # Windows: IO_REPARSE_TAG_MOUNT_POINT
 
@@ -116,8 +121,57 @@ def refuse_links(*folders: Path) -> None:
             raise Failure(f"{folder} is a link, and a cache has none inside; remove the link")
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading, unbuffered.
+def open_file(path: Path) -> io.FileIO:
+    """Open a user's file for reading, unbuffered, without waiting for anything.
+
+    The descriptor is looked at and not the name, which may stand for a pipe a moment later.
+
+    Raises:
+        OSError: there is none, it may not be read, or it is a pipe, a device or a folder.
+        ValueError: a NUL in the name.
+    """
+    descriptor = os.open(path, _FLAGS)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(None, "not a regular file")
+        return io.FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the bytes of a user's file, see `open_file`. OSError for more than `limit`, too."""
+    with open_file(path) as file:
+        data = read_first_of(file, limit + 1)
+    if len(data) > limit:
+        raise OSError(None, f"larger than {limit} bytes")
+    return data
+
+
+def read_first_of(file: io.FileIO, most: int) -> bytes:
+    """Return the first so many bytes, or all.
+
+    Raises:
+        OSError: they would have to be waited for.
+    """
+    size = os.fstat(file.fileno()).st_size
+    pieces, left = [], most
+    while left:
+        # The size first, then a little: a buffer of the limit for each file would cost memory.
+        piece = file.read(min(left, max(size + 1, 2**16)))
+        if piece is None:
+            raise OSError(None, "it would have to be waited for")
+        if not piece:
+            break
+        pieces.append(piece)
+        left -= len(piece)
+        size = 0
+    return b"".join(pieces)
+
+
+def open_regular(path: Path) -> io.FileIO:
+    """Open a regular file of a cache for reading, unbuffered.
 
     Raises:
         Damaged: it is a link, a pipe (which opening might wait for), a device or a folder.
@@ -126,7 +180,7 @@ def open_regular(path: Path) -> BinaryIO:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode) or getattr(status, "st_reparse_tag", 0) == _JUNCTION:
         raise Damaged(f"{path} is not a regular file")
-    return path.open("rb", buffering=0)
+    return open_file(path)
 
 
 def read_regular(path: Path, limit: int) -> bytes:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from engine.backbones.model import ModelDescription, ModelFile, feature_space, r
 from engine.backbones.options import geometry_from
 from engine.backbones.request import ITS_OWN, BackboneRequest, Geometry, backbone_request
 from engine.backbones.store import exported_model, store_folder
-from engine.heads.files import METRICS
+from engine.heads.files import read_metrics
 from engine.heads.head import Head
 from engine.images.decode import DECODE_RULE
 from engine.images.framing import Framing
@@ -144,12 +143,8 @@ def caches_of(folder: Path, cache: str | Path | None) -> list[Path]:
     cache in its metrics.
     """
     places = [*([Path(cache)] if cache else []), folder.resolve().parent.parent]
-    try:
-        told = json.loads((folder / METRICS).read_text(encoding="ascii"))["cache"]
-        places += [Path(told)] if isinstance(told, str) else []
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        _log.debug("%s names no cache", folder / METRICS)  # an earlier release's
-    return places
+    told = read_metrics(folder).get("cache")  # an earlier release's says none
+    return [*places, Path(told)] if isinstance(told, str) else places
 
 
 def fp32_backbone_of(head: Head, named: NamedBackbone | None) -> ModelFile:

@@ -2,7 +2,7 @@
 
 import contextlib
 import csv
-import json
+import io
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,10 @@ from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from engine.heads.files import METRICS, PREDICTIONS
+from cache.files import read_bounded
+from engine.heads.files import METRICS, PREDICTIONS, read_metrics
 from engine.precision.calibration_set import CALIBRATION, HELD_OUT
+from engine.sources.dialect import MAX_TABLE_BYTES
 from engine.sources.open import Sample, Source, SourceOptions, open_source
 from engine.sources.order import interleave
 
@@ -103,8 +105,8 @@ def _in_order(source: Source, chosen: Sequence[Sample]) -> list[Sample]:
 def _sides(folder: Path) -> dict[str, tuple[str, str]]:
     """Return (side, label) by path, as the head's predictions say; empty where there are none."""
     try:
-        with (folder / PREDICTIONS).open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        data = read_bounded(folder / PREDICTIONS, MAX_TABLE_BYTES).decode("utf-8")
+        rows = list(csv.DictReader(io.StringIO(data, newline="")))
         return {row["path"]: (row["side"], row["label"]) for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
         _log.info("%s does not say which images the head saw: %s", printable(str(folder)), error)
@@ -113,8 +115,8 @@ def _sides(folder: Path) -> dict[str, tuple[str, str]]:
 
 def _datasets(folder: Path) -> list[str]:
     try:
-        names = json.loads((folder / METRICS).read_text(encoding="ascii"))["choices"]["datasets"]
+        names = read_metrics(folder)["choices"]["datasets"]
         return [name for name in names if isinstance(name, str)]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError) as error:
         _log.info("%s does not say what the head was trained on: %s", folder / METRICS, error)
         return []

@@ -12,10 +12,13 @@ import numpy as np
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from cache.files import write_whole
+from cache.files import read_bounded, write_whole
 from engine.data_review.findings import Findings
 from engine.heads.split import SIDES
+from engine.sources.dialect import MAX_TABLE_BYTES
+from engine.sources.regular import read_first
 from engine.sources.remote.address import is_remote
+from engine.sources.tar_members import is_packed
 
 _log = logging.getLogger(__name__)
 
@@ -38,8 +41,11 @@ _COLUMNS = (
     "split",
 )
 
-# Archives of which images cannot be had one by one.
-_PACKED = (".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2")
+# Of a remote archive nothing but its name is at hand.
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz", ".txz", ".bz2", ".tbz2")
+
+# Bytes that tell a packed archive.
+_HEAD_BYTES = 6
 
 # What programs put between the columns of a sheet that they save.
 _DELIMITERS = (",", ";", "\t")
@@ -139,13 +145,17 @@ def apply_sheet(sheet_path: Path, out: Path) -> Corrections:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_bounded(path, MAX_TABLE_BYTES).decode("utf-8-sig")
         first = text.partition("\n")[0]
         delimiter = max(_DELIMITERS, key=first.count)
         reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
         rows = [{key: value or "" for key, value in row.items() if key} for row in reader]
     except FileNotFoundError as error:
         raise Failure(f"there is no {printable(str(path))}; review a cache first") from error
+    except OSError as error:
+        raise Failure(
+            f"{printable(str(path))} cannot be read: {error.strerror or error}"
+        ) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise Failure(f"{printable(str(path))} is no CSV in UTF-8: {error}") from error
     missing = {"path", "label", "new_label", "dataset"} - set(reader.fieldnames or ())
@@ -179,8 +189,9 @@ def _base(datasets: Collection[str]) -> str | None:
 def _serves(dataset: str) -> bool:
     """Return whether a table's paths can count from a dataset: an archive, or a remote folder."""
     if is_remote(dataset):
-        return not dataset.lower().endswith((*_PACKED, ".zip", ".tar"))
-    return Path(dataset).is_file() and not dataset.lower().endswith(_PACKED)
+        return not dataset.lower().endswith(_ARCHIVES)
+    place = Path(dataset)
+    return place.is_file() and not is_packed(read_first(place, _HEAD_BYTES))
 
 
 def _folder(dataset: str) -> Path | None:

@@ -58,8 +58,11 @@ def say_onnx_ending(path: Path, graph: Graph) -> None:
         node = makers.get(inner)
     if node is None or node.op_type not in ("Gemm", "MatMul") or node.input[1] not in known:
         return
+    sizes = known[node.input[1]].dims
+    if len(sizes) != 2:
+        return  # no dense layer, and for ONNX Runtime to take or not
     transposed = any(each.name == "transB" and each.i for each in node.attribute)
-    width = known[node.input[1]].dims[1 if transposed else 0]
+    width = sizes[1 if transposed else 0]
     _say(path, (graph.output, graph.features, kind), (_before(node, makers), width))
 
 

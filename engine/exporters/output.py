@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cache.failures import Failure, UsageFailure
+from cache.files import read_bounded
 from engine.backbones.model import METADATA_KEY
+
+# What protobuf can hold, and so an ONNX file.
+_MAX_BYTES = 2**31 - 1
 
 
 def check_output(path: Path, inputs: Iterable[str | Path | None], *, force: bool = False) -> None:
@@ -43,7 +47,7 @@ def _is_export(path: Path) -> bool:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
+        model = onnx.ModelProto.FromString(read_bounded(path, _MAX_BYTES))
     except (DecodeError, OSError, ValueError):
         return False
     return any(entry.key == METADATA_KEY for entry in model.metadata_props)

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import platform
 import time
 from dataclasses import asdict
@@ -13,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
-from cache.files import write_whole
+from cache.files import read_bounded, write_whole
+from cache.summaries import MAX_BYTES
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME
 from engine.heads.learning_curve import LearningCurve
 from engine.heads.split import SIDES
+
+_log = logging.getLogger(__name__)
 
 METRICS = "metrics.json"
 PREDICTIONS = "predictions.csv"
@@ -91,11 +95,20 @@ def may_replace(folder: Path, fit: Fit) -> bool:
     """
     if not _in_the_way(folder):
         return True
+    return read_metrics(folder).get("choices") == choices(fit)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Return what a head's folder says of it; nothing where that is not to be had.
+
+    The folder may be a stranger's: what is in the values, nobody has looked at.
+    """
     try:
-        record = json.loads((folder / METRICS).read_text(encoding="ascii"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(record, dict) and record.get("choices") == choices(fit)
+        record = json.loads(read_bounded(folder / METRICS, MAX_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        _log.debug("%s: %s", folder / METRICS, error)
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _in_the_way(folder: Path) -> list[str]:

@@ -1,12 +1,11 @@
 """A fit as one HTML page that needs nothing else: no network, no script, light and dark."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from engine.heads.files import METRICS
+from engine.heads.files import METRICS, read_metrics
 from engine.heads.fit import Fit
 from engine.heads.learning_curve import LearningCurve
 from engine.heads.scores import confidence_bins
@@ -145,7 +144,7 @@ def _earlier(heads_folder: Path, folder: Path | None) -> list[tuple[str, ...]]:
         if path.parent == folder:
             continue
         try:
-            record = json.loads(path.read_text(encoding="ascii"))
+            record = read_metrics(path.parent)
             heads.append(
                 (
                     path.parent.name,
@@ -155,7 +154,7 @@ def _earlier(heads_folder: Path, folder: Path | None) -> list[tuple[str, ...]]:
                     percent(float(record["test"]["accuracy"])),
                 )
             )
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             continue  # not a head of ours: the page can do without it
     return sorted(heads, key=lambda head: head[1], reverse=True)[:_HEADS]
 

@@ -76,8 +76,9 @@ def run_in_child(module: str, arguments: Sequence[str], what: str) -> bytes:
 def _bootstrap() -> str:
     """Return a program that runs the module named by its first argument, like `python -m`.
 
-    It ends with this process, however this one ends. It imports from where this process does, but not from the current folder, where a user's own
-    `cache.py` or `random.py` may lie; unless this product itself is there.
+    It ends with this process, however this one ends. It imports from where this process does, but
+    not from the current folder, where a user's own `cache.py` or `random.py` may lie; unless this
+    product itself is there.
     """
     here, home = Path.cwd(), Path(engine.__file__).parents[1]
     paths = [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
+from cache.files import open_file
 from cache.rows import Stat
 from engine.sources.base import (
     BY_ITSELF,
@@ -14,10 +15,9 @@ from engine.sources.base import (
     Unreadable,
 )
 from engine.sources.dialect import Rows
-from engine.sources.regular import open_regular
 from engine.sources.table_rows import table_listing, table_rows
 from engine.sources.tar import TarSource
-from engine.sources.tar_members import looks_like_tar
+from engine.sources.tar_members import is_packed, looks_like_tar
 from engine.sources.zip import ZipSource
 
 # Bytes that an archive is known by.
@@ -76,15 +76,11 @@ class ArchivedTable(Source):
 
 
 def _open_archive(base: Path) -> Source:
-    with open_regular(base) as file:
+    with open_file(base) as file:
         head = file.read(_HEAD_BYTES)
-    if not looks_like_tar(head):
-        return ZipSource(base, _AS_LISTED)
-    archive = TarSource(base, _AS_LISTED)
-    if archive.sequential:
-        archive.close()
+    if is_packed(head):  # before all of it is unpacked
         raise Failure(
             f"{printable(str(base))} is packed, so that its images cannot be had one by one: "
             "unpack it, and give its folder as the base of the table"
         )
-    return archive
+    return (TarSource if looks_like_tar(head) else ZipSource)(base, _AS_LISTED)

@@ -26,7 +26,8 @@ def metadata_fields(
 ) -> tuple[dict[str, Fields], list[str]]:
     """Return what files of metadata say of images, by the images' paths, and how it was read.
 
-    files: the bytes of each, by its name. there: the images' paths.
+    files: the bytes of each, by its name; none where they cannot be had, as of a pipe.
+    there: the images' paths.
 
     Raises:
         Failure: one cannot be understood.
@@ -35,6 +36,9 @@ def metadata_fields(
     lines = []
     for name, data in sorted(files.items()):
         shown = printable(name)
+        if not data:
+            lines.append(f"{shown} is empty or cannot be read, and so is left out")
+            continue
         if len(data) > MAX_METADATA_BYTES:
             raise Failure(f"{shown} is larger than {MAX_METADATA_BYTES >> 20} MiB; leave it out")
         folder = name.rpartition("/")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cache.commandline.printable import printable
 from cache.failures import Failure
-from cache.files import home_path
+from cache.files import home_path, open_file
 from engine.images.formats import HEAD_BYTES as IMAGE_HEAD_BYTES
 from engine.images.formats import has_image_name, image_format
 from engine.sources.base import (
@@ -22,7 +22,7 @@ from engine.sources.base import (
 from engine.sources.folder import FolderSource
 from engine.sources.foreign import HEAD_BYTES, advice
 from engine.sources.parquet import open_parquet
-from engine.sources.regular import open_regular, read_file
+from engine.sources.regular import read_file
 from engine.sources.remote.address import RemotePath, is_remote, remote_path, unsigned
 from engine.sources.remote.folder import RemoteFolder
 from engine.sources.remote.listing import walk
@@ -189,10 +189,10 @@ def _open_folder(path: Path, options: SourceOptions) -> Source:
 
 def _open_file(path: Location, options: SourceOptions) -> Source:
     try:
-        open_file = _file_source(path)
+        opener = _file_source(path)
     except Unreadable as error:  # of several files, the one that it is
         raise _unread(str(path), error) from error
-    if open_file is None:
+    if opener is None:
         words = advice(_head(path), path.suffix.lower())
         shown = printable(str(path))
         if words:
@@ -201,13 +201,13 @@ def _open_file(path: Location, options: SourceOptions) -> Source:
         if image_format(_head(path)[:IMAGE_HEAD_BYTES]) is not None:
             raise Failure(f"{shown} is one image and no source of them; give the folder it is in")
         raise Failure(f"{shown} is of no known kind, or damaged; {_KINDS}")
-    return open_file(path, options)
+    return opener(path, options)
 
 
 def _head(path: Location) -> bytes:
     if isinstance(path, RemotePath):
         return read_range(path, 0, HEAD_BYTES)
-    with open_regular(path) as file:
+    with open_file(path) as file:
         return file.read(HEAD_BYTES)
 
 

@@ -4,10 +4,10 @@ import io
 import os
 from dataclasses import dataclass
 
+from cache.files import open_file
 from cache.rows import Stat
 from engine.sources.base import Location, Unreadable
 from engine.sources.file_stats import FileStats
-from engine.sources.regular import open_regular
 from engine.sources.remote.address import RemotePath
 from engine.sources.remote.listing import stat_of
 from engine.sources.remote.reading import AHEAD_BYTES, RemoteFile, describe
@@ -49,7 +49,7 @@ def open_location(location: Location) -> Opened:
         if not isinstance(size := told.get("size"), int):
             raise Unreadable("cannot be read: its server does not say how large it is; download it")
         return Opened(RemoteFile(location, size), size, stat_of(told), AHEAD_BYTES)
-    raw = open_regular(location)
+    raw = open_file(location)
     descriptor = raw.fileno()
     return Opened(raw, os.fstat(descriptor).st_size, FileStats().of_open(location, descriptor))
 

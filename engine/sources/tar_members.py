@@ -47,7 +47,12 @@ class Member:
 
 def looks_like_tar(head: bytes) -> bool:
     """Return whether a file's first 512 bytes are those of a tar archive, or are packed."""
-    return head[_MAGIC_AT:].startswith(_MAGIC) or any(head.startswith(m) for m, _ in _PACKED)
+    return head[_MAGIC_AT:].startswith(_MAGIC) or is_packed(head)
+
+
+def is_packed(head: bytes) -> bool:
+    """Return whether a file's first bytes are those of a packed one, which has one order alone."""
+    return any(head.startswith(magic) for magic, _ in _PACKED)
 
 
 class TarFile:

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -374,6 +375,19 @@ def test_a_file_of_such_a_name_that_is_not_ours_is_not_replaced(pets, capsys, tm
     assert name == "head.npz" or f"holds a {name} that no fit of this head wrote" in err
     assert [path.name for path in out.iterdir()] == [name]
     assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_pipes_beside_heads_are_not_waited_for(pets, capsys, tmp_path):
+    (pets / "heads" / "other").mkdir(parents=True)
+    for folder in (pets / "heads" / "other", tmp_path / "mine"):
+        folder.mkdir(exist_ok=True)
+        os.mkfifo(folder / "metrics.json")
+    code, _, err = run(capsys, "--cache", pets, "--quiet")
+    assert (code, err) == (0, "")
+    code, _, err = run(capsys, "--cache", pets, "--out", tmp_path / "mine", "--quiet")
+    assert code == 1
+    assert "holds a metrics.json that no fit of this head wrote" in err
 
 
 def test_two_sides_and_a_balanced_head(tmp_path, capsys):

@@ -1,6 +1,7 @@
 """review.csv and the labels that its marks give."""
 
 import csv
+import os
 from pathlib import Path
 
 import pytest
@@ -127,16 +128,17 @@ def test_the_sources_own_split_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "base"),
+    ("names", "packed", "base"),
     [
-        (["pets.zip"], "pets.zip"),
-        (["pets.tar"], "pets.tar"),
-        (["pets.tar.gz"], None),
-        (["pets.zip", "more.zip"], None),
-        (["gone.zip"], None),
+        (["pets.zip"], False, "pets.zip"),
+        (["pets.tar"], False, "pets.tar"),
+        (["pets.tar.gz"], True, None),
+        (["pets"], True, None),
+        (["pets.zip", "more.zip"], False, None),
+        (["gone.zip"], False, None),
     ],
 )
-def test_paths_inside_an_archive_count_from_it(tmp_path, caplog, monkeypatch, names, base):
+def test_paths_inside_an_archive_count_from_it(tmp_path, caplog, monkeypatch, names, packed, base):
     monkeypatch.chdir(tmp_path)
     with Path("review.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -144,10 +146,17 @@ def test_paths_inside_an_archive_count_from_it(tmp_path, caplog, monkeypatch, na
         for name in names:
             writer.writerow(("cats/1.jpg", "cat", "", name))
             if name != "gone.zip":
-                Path(name).touch()
+                Path(name).write_bytes(b"\x1f\x8b" if packed else b"PK")
     corrections = apply_sheet(Path("review.csv"), Path("labels.csv"))
     assert corrections.base == base
     warnings = [record.getMessage() for record in caplog.records]
     assert len(warnings) == (0 if base else len(names))
     assert all("unpack it" in warning for warning in warnings)
     assert rows_of(Path("labels.csv"))[0]["path"] == "cats/1.jpg"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_sheet_that_is_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "review.csv")
+    with pytest.raises(Failure, match=r"review\.csv cannot be read: not a regular file"):
+        apply_sheet(tmp_path / "review.csv", tmp_path / "labels.csv")

@@ -51,6 +51,13 @@ def test_another_file_is_replaced_by_force_alone(network, tmp_path, capsys, cont
     assert out.read_bytes() != before
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_pipe_is_not_waited_for(network, tmp_path, capsys):
+    os.mkfifo(tmp_path / "out.onnx")
+    assert export(network, tmp_path / "out.onnx") == 1
+    assert "was not written by an export" in capsys.readouterr().err
+
+
 def test_a_folder_is_no_file(network, tmp_path, capsys):
     assert export(network, tmp_path) == 2
     assert "is a folder" in capsys.readouterr().err

@@ -133,6 +133,11 @@ def test_pipes_are_not_waited_for(tmp_path):
     source = open_source(tmp_path)
     assert source.ignored == 1
     assert "not a regular file" in unreadable(source, "pipe.jpg")
+    for name in ("metadata.csv", "metadata.jsonl"):
+        os.mkfifo(tmp_path / name)
+    with open_source(tmp_path) as source:
+        assert [sample.label for sample in source.samples] == [None, None]
+        assert "metadata.csv is empty or cannot be read, and so is left out" in source.guesses
     os.mkfifo(tmp_path / "pipe.csv")
     assert "not a regular file" in failure(tmp_path / "pipe.csv")
 

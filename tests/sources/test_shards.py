@@ -6,11 +6,11 @@ import pytest
 from source_samples import picture, reasons, tarred, zipped
 
 from cache.failures import Failure, UsageFailure
+from cache.files import open_file
 from engine.sources import opened as opening
 from engine.sources import shards
 from engine.sources.base import SourceOptions
 from engine.sources.open import open_source
-from engine.sources.regular import open_regular
 from engine.sources.shards import matches
 
 
@@ -115,8 +115,8 @@ def test_more_shards_than_files_may_be_open_are_one_line(tmp_path, monkeypatch):
         opened.append(path)
         if len(opened) > 2:
             raise OSError(errno.EMFILE, "Too many open files")
-        return open_regular(path)
+        return open_file(path)
 
-    monkeypatch.setattr(opening, "open_regular", open_two)
+    monkeypatch.setattr(opening, "open_file", open_two)
     with pytest.raises(Failure, match=r"Too many open files; let more files be open \(ulimit -n\)"):
         open_source(tmp_path / "s-*.tar")
