@@ -1,7 +1,7 @@
 """Is each file of a cache still what was written?"""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,13 +10,16 @@ import numpy as np
 from cache.files import Damaged, file_sha256
 from cache.lost import is_lost_dataset, is_lost_space
 from cache.notes import read_note
-from cache.part import SUFFIX, open_part, set_aside
+from cache.part import SUFFIX, Part, open_part, set_aside
 from cache.record import read_record
 from cache.row_files import read_rows
 from cache.segment_kind import names_its_bytes
 from cache.segments import Segments, read_segments
 from cache.space import Space
 from cache.store import FeatureCache
+
+# Images that a line names.
+_NAMED = 3
 
 _EXTRACT_AGAIN = "the next extraction of the same source writes it anew"
 
@@ -69,7 +72,7 @@ def verify(cache: FeatureCache) -> Verified:
         with _noting(record, result):
             space = Space.open(record.parent)
             rows = _verify_rows(space, result)
-            _verify_parts(space, result)
+            _verify_parts(space, rows, result)
             index = space.index()
             for name, digests, paths in rows:
                 there = index.contains(digests).tolist()
@@ -86,12 +89,34 @@ def verify(cache: FeatureCache) -> Verified:
     return result
 
 
-def _verify_parts(space: Space, result: Verified) -> None:
+def _verify_parts(space: Space, rows: Sequence["_Wanted"], result: Verified) -> None:
     for path in space.part_paths():
         with _noting(path, result, aside=True):
             if file_sha256(path) != path.stem:
                 raise Damaged("its bytes are not those that were written")
-            open_part(path, space.id, space.dimension)
+            wrong = _not_finite(open_part(path, space.id, space.dimension))
+            if wrong:
+                named = [
+                    name
+                    for _, digests, paths in rows
+                    for digest, name in zip(digests, paths, strict=True)
+                    if digest.tobytes() in wrong
+                ]
+                more = f" and {len(named) - _NAMED:,} more" if len(named) > _NAMED else ""
+                raise Damaged(
+                    f"{len(wrong):,} of its features are not finite (NaN or infinity), those of "
+                    f"{', '.join(named[:_NAMED]) or 'images of no dataset'}{more}; the next "
+                    "extraction of the source rejects such images"
+                )
+
+
+def _not_finite(part: Part) -> set[bytes]:
+    """Return the digests of a part's features that are not finite: earlier releases kept such."""
+    wrong = set[bytes]()
+    for positions, features in part.read(np.arange(len(part.digests))):
+        lacking = positions[~np.isfinite(features).all(axis=1)]
+        wrong.update(digest.tobytes() for digest in part.digests[lacking])
+    return wrong
 
 
 _Wanted = tuple[str, np.ndarray, list[str]]

@@ -68,7 +68,7 @@ def _verify(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> i
     from cache.verify import verify
 
     result = verify(cache)
-    lines = [f"{printable(path)}: {printable(why)}" for path, why in result.damaged.items()]
+    lines = [f"{printable(path)}: {printable(why, 500)}" for path, why in result.damaged.items()]
     by_dataset: dict[str, list[str]] = {}
     for dataset, path in result.missing:
         by_dataset.setdefault(dataset, []).append(path)

@@ -17,6 +17,9 @@ _RUN_BYTES = 8 * 2**20
 # Rows whose finiteness is checked at a time: a small temporary array.
 _CHECKED = 1024
 
+# Images that a message names.
+_NAMED = 3
+
 
 class FeatureRows(Protocol):
     """Features with their labels, handed out block by block."""
@@ -120,11 +123,17 @@ class StoredRows:
 
 
 def _check_finite(features: np.ndarray, paths: Sequence[str]) -> None:
+    """Raise Failure where features are not finite: extractions of earlier releases kept such."""
+    wrong = list[str]()
     for start in range(0, len(features), _CHECKED):
         block = features[start : start + _CHECKED]
         if not np.isfinite(block).all():
-            row = start + int(np.argmin(np.isfinite(block).all(axis=1)))
-            raise Failure(
-                f"the features of {printable(paths[row])} are not finite; the backbone's weights "
-                "or preprocessing do not fit, so extract with others"
-            )
+            rows = start + np.flatnonzero(~np.isfinite(block).all(axis=1))
+            wrong += [paths[row] for row in rows.tolist()]
+    if wrong:
+        more = f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""
+        raise Failure(
+            f"the features of {', '.join(map(printable, wrong[:_NAMED]))}{more} are not finite "
+            "(NaN or infinity), and an earlier release kept them: verify the cache, which sets "
+            "them aside, and extract the source again, which rejects such images"
+        )

@@ -14,6 +14,7 @@ from cache_samples import vectors
 from fit_samples import DESCRIPTION, labelled_cache
 
 import engine.heads.solvers
+from cache.__main__ import main as main_of_cache
 from cache.rows import Row
 from cache.store import FeatureCache
 from engine.fit_head import main
@@ -275,6 +276,12 @@ def test_features_that_are_not_finite_are_one_line(tmp_path, capsys):
         code, _, err = run(capsys, "--cache", tmp_path, "--solver", solver, "--quiet")
         assert code == 1
         assert "features of nan.jpg are not finite" in err
+    assert main_of_cache(["verify", str(tmp_path)]) == 1
+    assert "1 of its features are not finite (NaN or infinity), those of nan.jpg;" in (
+        capsys.readouterr().out
+    )
+    code, _, err = run(capsys, "--cache", tmp_path, "--quiet")
+    assert (code, err) == (0, "")
 
 
 def test_more_than_the_machine_holds_names_adam(pets, capsys, monkeypatch):

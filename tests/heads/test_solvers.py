@@ -308,6 +308,9 @@ def test_features_that_are_not_finite_are_refused_by_name(tmp_path, value):
         rows.load()
     with pytest.raises(Failure, match=r"features of 13\.jpg are not finite"):
         list(rows.blocks())
+    few = StoredRows(space.index(), digests[[13] * 5], np.zeros(5, int), list("abcde"), 6)
+    with pytest.raises(Failure, match="features of a, b, c and 2 more are not finite"):
+        few.load()
 
 
 def test_log_softmax_of_huge_logits():
