@@ -10,15 +10,12 @@ from cache.commandline.words import counted
 from cache.failures import Failure
 from engine.heads.cross_validation import cross_validate
 from engine.heads.features import Features
-from engine.heads.neighbours import NEAR, Pairs, groups_of, near_pairs
+from engine.heads.neighbours import Pairs, groups_of, near_pairs
 from engine.heads.scores import Scores
 from engine.heads.solvers import SolverOptions
 from engine.heads.split import SIDES, split
 
 _log = logging.getLogger(__name__)
-
-# Pairs from this cosine on are shown: some of them are strangers, few copies are missed.
-_SHOWN = 0.85
 
 # How many odd, uncertain or alike images count as findings at most; the sheet has every image.
 _MOST = 200
@@ -138,8 +135,8 @@ def review(features: Features, *, folds: int = 5, seed: int = 0) -> Findings:
     if not len(features):
         raise Failure("there is no image to review; extract a source into this cache first")
     _log.info("comparing %s with each other", counted(len(features), "image"))
-    pairs = near_pairs(features.X, _SHOWN)
-    groups = groups_of(pairs.of(NEAR).of_nearest(), len(features))
+    pairs = near_pairs(features.X)
+    groups = groups_of(pairs.of_nearest(), len(features))
     judged, scores = _judged(features, groups, folds, seed)
     count = len(features)
     suspicion, confidence = np.full(count, np.nan), np.full(count, np.nan)

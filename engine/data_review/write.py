@@ -185,7 +185,7 @@ def summary(findings: Findings, folder: Path) -> str:
     across = int(np.sum(_across(findings)))
     count = len(pairs.images)
     lines.append(
-        f"near-duplicates: {count:,} pair{'s' * (count != 1)}, {across:,} of them on two sides"
+        f"near-duplicates: {count:,} pair{'s' * (count != 1)}, {across:,} of them across the split"
     )
     for pair, cosine in zip(pairs.images[:_LINES], pairs.cosines, strict=False):
         one, other = (printable(features.paths[image]) for image in pair)

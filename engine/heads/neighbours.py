@@ -1,4 +1,9 @@
-"""Near-duplicates by the cosine of their features: exact, in blocks, screened by a projection.
+"""Near-duplicates by the cosine of their features around the mean: exact, in blocks, screened.
+
+What all images of a source have in common (photographs of streets, drawings, radiographs) makes
+strangers alike, with some backbones more than with others. Less their mean, one threshold does for
+all of them (docs/decisions/041).
+
 
 A seeded Gaussian projection to a few floats keeps cosines to a known accuracy (Dasgupta & Gupta,
 An elementary proof of a theorem of Johnson and Lindenstrauss, 2003), so most pairs of wide
@@ -10,8 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 # Two images of at least this cosine are taken for the same picture: encoded, sized or cropped
-# otherwise (docs/decisions/041).
-NEAR = 0.9
+# otherwise.
+NEAR = 0.8
+
+# The mean counts as of so many images more, of zeros: two images are not each other's opposite.
+_ZEROS = 16
 
 # Floats of the projection, and how much less than `least` a projected cosine may be: five standard
 # deviations of it, (1 - cosine ** 2) / sqrt(floats).
@@ -26,18 +34,13 @@ _BLOCK = 2048
 class Pairs:
     """Pairs of images by falling cosine, and how near the nearest other image is to each.
 
-    images: int64 (M, 2), ascending in a pair. cosines: float32 (M,).
+    images: int64 (M, 2), ascending in a pair. cosines: float32 (M,), around the mean.
     nearest: float32 (N,), the cosine of each image's nearest other one, about: by the projection.
     """
 
     images: np.ndarray
     cosines: np.ndarray
     nearest: np.ndarray
-
-    def of(self, least: float) -> "Pairs":
-        """Return the pairs of a cosine of `least` or more."""
-        count = int((self.cosines >= least).sum())
-        return Pairs(self.images[:count], self.cosines[:count], self.nearest)
 
     def of_nearest(self) -> "Pairs":
         """Return the pairs in which one image is the other's nearest.
@@ -60,9 +63,9 @@ class Pairs:
 def near_pairs(features: np.ndarray, least: float = NEAR, most: int = 100_000) -> Pairs:
     """Return all pairs of a cosine of `least` or more, the nearest `most` of them.
 
-    features: float32 (N, D). Time grows with the square of N; memory with N times 256 floats.
+    features: float32 (N, D). Time grows with the square of N; memory with N times D + 256 floats.
     """
-    unit = _unit(features)
+    unit = _unit(_around_mean(features))
     screened = _projected(unit)
     spread = 0.0 if screened is unit else (1 - least**2) / np.sqrt(_PROJECTED)
     screening = least - _DEVIATIONS * spread
@@ -102,10 +105,17 @@ def groups_of(pairs: Pairs, count: int) -> np.ndarray:
     return np.array([root(image) for image in range(count)], np.int64)
 
 
+def _around_mean(features: np.ndarray) -> np.ndarray:
+    """Return features less what they have in common."""
+    common = features.sum(axis=0, dtype=np.float64) / (len(features) + _ZEROS)
+    return np.asarray(features - common.astype(np.float32))
+
+
 def _unit(features: np.ndarray) -> np.ndarray:
-    """Return features of length 1; those of zeros stay."""
+    """Scale features to length 1, in place; those of zeros stay."""
     lengths = np.sqrt(np.einsum("ij,ij->i", features, features, dtype=np.float64))
-    return np.asarray(features / np.where(lengths > 0, lengths, 1)[:, None], np.float32)
+    features /= np.where(lengths > 0, lengths, 1).astype(np.float32)[:, None]
+    return features
 
 
 def _projected(unit: np.ndarray) -> np.ndarray:
