@@ -74,7 +74,8 @@ def _draw(axes: Any, results: dict[str, Any]) -> None:
             lines.setdefault(kind, []).append((speed, lost))
             if form.startswith("fast"):
                 closeness.annotate(
-                    "--precision fast" if form.endswith("int8") else "", (speed, lost),
+                    "--precision fast" if form == results.get("fast", "fast int8") else "",
+                    (speed, lost),
                     xytext=(0, -13), textcoords="offset points", ha="right", color=colour,
                 )  # fmt: skip
         gains = [100 * (a - b) for a, b in zip(row["heads"], base["heads"], strict=True)]

@@ -6,6 +6,7 @@ if all that is needed from there on fits a limit; else they start again from the
 which costs little, for what is large is early.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +40,10 @@ class Front:
     def images(self) -> int:
         """How many there are."""
         return len(next(iter(self.tensors.values())))
+
+    def here(self) -> "Front":
+        """Return the same images, which stay where these are now."""
+        return copy.copy(self)
 
     def look(self, place: int, name: str, see: Callable[[int, np.ndarray], None]) -> None:
         """Show a tensor of each image as it is before the node at `place`.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 # Positions of an image that are looked at, at most.
-_POSITIONS = 144
+_POSITIONS = 100
 
 
 def places(count: int) -> np.ndarray:
@@ -64,17 +64,19 @@ def _pair(values: Any) -> tuple[int, int]:
     return int(down), int(across)
 
 
-def columns_at(window: Window, read: np.ndarray, at: np.ndarray) -> np.ndarray:
+def columns_at(
+    window: Window, read: np.ndarray, at: np.ndarray, which: slice = slice(None)
+) -> np.ndarray:
     """Return what a convolution reads at some positions, column by column.
 
-    read: float32 (I, H, W). at: positions in its answers, row by row. Returns: float32
-    (positions, KW, I KH).
+    read: float32 (I, H, W). at: positions in its answers, row by row. which: of its columns.
+    Returns: float32 (positions, KW, I KH).
     """
     (top, left), (bottom, right) = window.before, window.after
     padded = np.pad(read, ((0, 0), (top, bottom), (left, right)))
     rows, places_across = np.divmod(at, window.given[1])
     down = rows[:, None] * window.strides[0] + np.arange(window.size[0]) * window.dilations[0]
     across = places_across[:, None] * window.strides[1]
-    across = across + np.arange(window.size[1]) * window.dilations[1]
+    across = across + np.arange(window.size[1])[which] * window.dilations[1]
     patches = padded[:, down[:, None, :], across[:, :, None]]  # (I, positions, KW, KH)
-    return np.ascontiguousarray(patches.transpose(1, 2, 0, 3)).reshape(len(at), window.size[1], -1)
+    return np.ascontiguousarray(patches.transpose(1, 2, 0, 3)).reshape(*across.shape, -1)

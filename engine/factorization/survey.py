@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,14 +13,15 @@ from engine.factorization.front import Front
 from engine.factorization.plan import Option, lost_energy
 from engine.factorization.timing import Shape, seconds
 from engine.factorization.truth import Answers, Truth, seen_columns
-from engine.factorization.two_ways import middle_answers
+from engine.factorization.two_ways import columns
 from engine.graphs import walk
+from engine.graphs.session import available_cores
 
 # Ranks are multiples of this: kernels compute so many channels at a time.
 _STEP = 16
 
 # Ranks of a convolution that are timed; between them time is proportional.
-_TIMED = 3
+_TIMED = 2
 
 # What a split must take at most of the unsplit convolution's time.
 _GAIN = 0.95
@@ -31,8 +33,8 @@ _KEPT = 0.97
 _WIDEST = 1.5
 
 # Images whose responses are looked at, and that the sensitivity is measured on.
-_SURVEYED = 12
-_SENSED = 3
+_SURVEYED = 8
+_SENSED = 2
 
 
 @dataclass(frozen=True)
@@ -63,31 +65,52 @@ def responses(model: FloatModel, pixels: np.ndarray, truth: Truth) -> dict[str, 
     few = slice(half, half + _SENSED) if len(some) > half else slice(0, half)
     # Few enough to be kept anywhere.
     sensed, surveyed = Front(model, pixels[few], limit=sys.maxsize), Front(model, some)
+    asked = {}
+    # Of each convolution apart, so that no core waits for what NumPy does on one.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        for name, answers in truth.answers.items():
+            place = next(n for n, node in enumerate(sensed.nodes) if name in node.output)
+            kernel = answers.convolution.kernel
+            middle = kernel.shape[3] // 2
+            patches = seen_columns(surveyed, place, answers, slice(middle, middle + 1))
+            sensed.look(place + 1, name, lambda *_: None)
+            mine, others = _halves(answers.values[: len(some)].transpose(0, 2, 1), half)
+            asked[name] = (
+                pool.submit(_left_by_splits, kernel, patches, half),
+                pool.submit(_sensitivity, sensed.here(), name, (mine, others), truth.features[few]),
+            )
     found = {}
-    for name, answers in truth.answers.items():
-        place = next(n for n, node in enumerate(sensed.nodes) if name in node.output)
-        sensed.look(place + 1, name, lambda *_: None)
-        mine, others = _halves(answers.values[: len(some)].transpose(0, 2, 1), half)
-        directions = Directions.of(mine)
-        left = directions.left(others)
-        energy = max(float(left[0]), 1e-30)
-        rank = max(1, int(np.argmax(left <= (1 - _KEPT) * energy)))
-        without = {name: directions.without_last(sensed.tensors[name], rank)}
-        lost = _cosine_lost(truth.features[few], sensed.finish(without))
-        found[name] = Responses(
-            answers,
-            1 - np.minimum(_left_by_splits(surveyed, place, answers, half) / energy, 1),
-            lost / max(lost_energy(float(1 - left[rank] / energy)), 1e-9),
-        )
+    for name, (by_splits, by_features) in asked.items():
+        energy, sensitivity = by_features.result()
+        kept = 1 - np.minimum(by_splits.result() / energy, 1)
+        found[name] = Responses(truth.answers[name], kept, sensitivity)
     return found
 
 
-def _left_by_splits(front: Front, place: int, answers: Answers, half: int) -> np.ndarray:
-    """Return the variance that splits of each rank, from 1 on, leave of a convolution's answers."""
-    patches = seen_columns(front, place, answers)
-    kernel = answers.convolution.kernel
-    values = np.stack([middle_answers(kernel, each) for each in patches])
-    mine, others = _halves(values, half)
+def _sensitivity(
+    front: Front, name: str, halves: tuple[np.ndarray, np.ndarray], features: np.ndarray
+) -> tuple[float, float]:
+    """Return the energy of a convolution's answers, and what the features lose for losing of it.
+
+    front: images that have come to its answers. halves: answers of two halves of other images.
+    features: the true ones of those at the front.
+    """
+    mine, others = halves
+    directions = Directions.of(mine)
+    left = directions.left(others)
+    energy = max(float(left[0]), 1e-30)
+    rank = max(1, int(np.argmax(left <= (1 - _KEPT) * energy)))
+    without = {name: directions.without_last(front.tensors[name], rank)}
+    lost = _cosine_lost(features, front.finish(without))
+    return energy, lost / max(lost_energy(float(1 - left[rank] / energy)), 1e-9)
+
+
+def _left_by_splits(kernel: np.ndarray, patches: np.ndarray, half: int) -> np.ndarray:
+    """Return the variance that splits of each rank, from 1 on, leave of a convolution's answers.
+
+    patches: what it reads of images in its middle column, float32 (N, positions, 1, I KH).
+    """
+    mine, others = _halves(patches[:, :, 0] @ columns(kernel), half)
     return Directions.of(mine).left(others)[1:]
 
 
@@ -113,10 +136,13 @@ def options(model: FloatModel, found: Mapping[str, Responses]) -> dict[str, list
     """Return the ways to compute each convolution that save time here; the unsplit one first."""
     nodes = {node.output[0]: node for node in model.nodes}
     opset = walk.operator_set(model.proto)
-    return {
-        name: _options(each, Shape(nodes[name], each.answers.read), opset)
-        for name, each in found.items()
-    }
+    # Several at once: so they run where images are spread over the cores. Time is a thread's own.
+    with ThreadPoolExecutor(available_cores()) as pool:
+        ways = pool.map(
+            lambda name: _options(found[name], Shape(nodes[name], found[name].answers.read), opset),
+            found,
+        )
+        return dict(zip(found, ways, strict=True))
 
 
 def _options(answer: Responses, shape: Shape, opset: int) -> list[Option]:

@@ -69,7 +69,11 @@ def true_answers(model: FloatModel, pixels: np.ndarray, count: int) -> Truth:
         ]
     constants.append(numpy_helper.from_array(np.array([0, 0, -1], np.int64), "rows/shape"))
     (end,) = model.ends
-    features = _run(model, pixels, (end, looks, constants), [a.values for a in answers.values()])
+    watched = [each.values for each in answers.values()]
+    features = _run(model, pixels[:count], (end, looks, constants), watched)
+    if len(pixels) > count:
+        # Unwatched it is faster: then ONNX Runtime fuses activations with what they follow.
+        features = np.concatenate([features, _run(model, pixels[count:], (end, [], []), [])])
     return Truth(features, answers)
 
 
@@ -92,8 +96,7 @@ def _run(
     def one(number: int) -> np.ndarray:
         features, *looked = run(runner, outputs, pixels[number : number + 1])
         for each, value in zip(values, looked, strict=True):
-            if number < len(each):
-                each[number] = value[0]
+            each[number] = value[0]
         return features
 
     with ThreadPoolExecutor(available_cores()) as pool:
@@ -112,16 +115,19 @@ def _shapes(model: FloatModel, pixels: np.ndarray) -> dict[str, tuple[int, ...]]
     return {name: tuple(map(int, value)) for name, value in zip(names, values, strict=True)}
 
 
-def seen_columns(front: Front, place: int, answers: Answers) -> np.ndarray:
+def seen_columns(
+    front: Front, place: int, answers: Answers, which: slice = slice(None)
+) -> np.ndarray:
     """Return what the convolution at a place reads of each image, where its answers are known.
 
-    Returns: float32 (N, positions, KW, I KH).
+    which: of the columns of its kernel. Returns: float32 (N, positions, KW, I KH).
     """
     _, inputs, down, across = answers.convolution.kernel.shape
-    patches = np.empty((front.images, len(answers.at), across, inputs * down), np.float32)
+    seen = len(range(across)[which])
+    patches = np.empty((front.images, len(answers.at), seen, inputs * down), np.float32)
 
     def see(number: int, read: np.ndarray) -> None:
-        patches[number] = columns_at(answers.window, read, answers.at)
+        patches[number] = columns_at(answers.window, read, answers.at, which)
 
     front.look(place, front.nodes[place].input[0], see)
     return patches

@@ -16,6 +16,7 @@ asymmetric reconstruction).
 import numpy as np
 
 from engine.factorization.convolutions import Split
+from engine.factorization.products import rows_times, transposed_times
 
 # Added to the diagonal of the products, relative to its mean: towards the kernel across as it is.
 _HELD_BACK = 1e-2
@@ -33,11 +34,6 @@ def columns(kernel: np.ndarray) -> np.ndarray:
     return kernel.transpose(1, 2, 3, 0).reshape(inputs * down, across * outputs)
 
 
-def middle_answers(kernel: np.ndarray, patches: np.ndarray) -> np.ndarray:
-    """Return u of the middle column of each patch, float32 (N, KW O); see `fit`."""
-    return np.asarray(patches[:, patches.shape[1] // 2] @ columns(kernel))
-
-
 def fit(kernel: np.ndarray, patches: np.ndarray, answers: np.ndarray, rank: int) -> Split:
     """Return the split of a convolution to a rank.
 
@@ -45,21 +41,22 @@ def fit(kernel: np.ndarray, patches: np.ndarray, answers: np.ndarray, rank: int)
     (N, KW, I KH). answers: what it should answer there, float32 (N, O).
     """
     outputs, inputs, down, across = kernel.shape
-    first = _first_directions(middle_answers(kernel, patches[::_EACH]), rank)
+    middle = patches[::_EACH, across // 2]
+    first = _first_directions(rows_times(middle, columns(kernel)), rank)
     # Any basis of the same directions gives the same answers. Rounded to integers the values
     # between share a scale, so each is a mixture of all, of a deviation of one: a principal one
     # has values far from its mean, which would make the steps of all coarse.
     turn = np.linalg.qr(np.random.default_rng(rank).standard_normal((rank, rank)))[0]
     first = (first @ turn).astype(np.float32)
     narrow = columns(kernel) @ first
-    between = patches.reshape(-1, inputs * down) @ narrow
+    between = rows_times(patches.reshape(-1, inputs * down), narrow)
     deviations = np.maximum(between.std(axis=0), 1e-6)
     between /= deviations
     rows = between.reshape(len(patches), across * rank)
     # (KW O, r) -> (KW r, O)
     wide = (first * deviations).reshape(across, outputs, rank).transpose(0, 2, 1)
     wide = wide.reshape(across * rank, outputs)
-    wide = wide + _correction(rows, answers - rows @ wide)
+    wide = wide + _correction(rows, answers - rows_times(rows, wide))
     bias = answers.mean(axis=0, dtype=np.float64) - rows.mean(axis=0, dtype=np.float64) @ wide
     return Split(
         narrow=(narrow / deviations).T.reshape(rank, inputs, down, 1),
@@ -71,20 +68,22 @@ def fit(kernel: np.ndarray, patches: np.ndarray, answers: np.ndarray, rank: int)
 def _first_directions(values: np.ndarray, count: int) -> np.ndarray:
     """Return the first principal directions of rows, float64 (C, count), by subspace iteration."""
     centred = values - values.mean(axis=0)
-    covariance = centred.T @ centred
+    covariance = transposed_times(centred, centred)
     wanted = min(count + _MORE, len(covariance))
     start = np.random.default_rng(count).standard_normal((len(covariance), wanted))
-    basis = np.linalg.qr(start.astype(np.float32))[0]
+    basis = start.astype(np.float32)
     for _ in range(_STEPS):
-        basis = np.linalg.qr(covariance @ basis)[0]
-    _, turn = np.linalg.eigh((basis.T @ covariance @ basis).astype(np.float64))
+        basis = np.linalg.qr(rows_times(covariance, basis))[0]
+    within = transposed_times(basis, rows_times(covariance, basis))
+    _, turn = np.linalg.eigh(within.astype(np.float64))
     return np.asarray(basis @ turn[:, ::-1][:, :count])
 
 
 def _correction(rows: np.ndarray, left: np.ndarray) -> np.ndarray:
     """Return what to add to the kernel across for what it leaves, float32 (KW r, O)."""
     x, y = rows - rows.mean(axis=0), left - left.mean(axis=0)
-    products = (x.T @ x).astype(np.float64)
+    products = transposed_times(x, x).astype(np.float64)
     held = _HELD_BACK * np.trace(products) / len(products) + 1e-12
     products[np.diag_indices_from(products)] += held
-    return np.asarray(np.linalg.solve(products, (x.T @ y).astype(np.float64)), np.float32)
+    mixed = transposed_times(x, y).astype(np.float64)
+    return np.asarray(np.linalg.solve(products, mixed), np.float32)

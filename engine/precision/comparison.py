@@ -1,6 +1,7 @@
 """Two models on images held out: their features and their speeds, on as many as are needed."""
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,8 +16,18 @@ from engine.precision.verdict import is_clear
 STAGES = (16, 32, 64)
 
 
-def compare(fp32: Path, other: Path, pixels: CalibrationPixels) -> tuple[Parity, ComparedFeatures]:
-    """Compare two models on images held out, on as many of STAGES as their verdict needs."""
+def clear_by_parity(parity: Parity, _: ComparedFeatures) -> bool:
+    """Tell whether the verdict of `auto` is clear by figures alone."""
+    return is_clear(parity)
+
+
+def compare(
+    fp32: Path,
+    other: Path,
+    pixels: CalibrationPixels,
+    enough: Callable[[Parity, ComparedFeatures], bool] = clear_by_parity,
+) -> tuple[Parity, ComparedFeatures]:
+    """Compare two models on images held out, on as many of STAGES as is enough for a verdict."""
     networks = _Timed(fp32), _Timed(other)
     labels = pixels.labels
     for count in (*(stage for stage in STAGES if stage < len(labels)), len(labels)):
@@ -29,7 +40,7 @@ def compare(fp32: Path, other: Path, pixels: CalibrationPixels) -> tuple[Parity,
             labels[:count],
             rates=(networks[0].rate, networks[1].rate),
         )
-        if is_clear(parity):
+        if enough(parity, features):
             break
     return parity, features
 

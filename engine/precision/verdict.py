@@ -16,7 +16,7 @@ _FAR_COSINE, _FAR_GAIN = 2.0, 1.25
 _LEAST_TAKEN = 32
 
 # Heads that lose images only by as much chance as this have not even begun to look worse.
-_NO_HINT = 0.25
+NO_HINT = 0.25
 
 
 def objections_to(parity: Parity) -> list[str]:
@@ -31,13 +31,20 @@ def objections_to(parity: Parity) -> list[str]:
             f"1st percentile of the cosine {parity.cosine_p1:.4f} is below {MIN_COSINE_P1}"
         )
     head = parity.head
-    lost = 0.0 if head is None else head.fp32 - head.other
-    if head is not None and lost > MAX_ACCURACY_LOSS and head.p_value <= MAX_P_VALUE:
+    if head is not None and heads_are_worse(parity):
         objections.append(
             f"head accuracy {head.other:.4f} instead of {head.fp32:.4f}, which chance alone gives "
             f"in {head.p_value:.1%} of cases"
         )
     return objections
+
+
+def heads_are_worse(parity: Parity) -> bool:
+    """Tell whether heads lose more than they may, and by more than chance explains."""
+    head = parity.head
+    if head is None:
+        return False
+    return head.fp32 - head.other > MAX_ACCURACY_LOSS and head.p_value <= MAX_P_VALUE
 
 
 def is_clear(parity: Parity) -> bool:
@@ -56,5 +63,5 @@ def is_clear(parity: Parity) -> bool:
         and parity.gain >= MIN_GAIN * _FAR_GAIN
         and lost <= allowed / _FAR_COSINE
         and 1 - parity.cosine_min <= (1 - MIN_COSINE_P1) / _FAR_COSINE
-        and (parity.head is None or parity.head.p_value >= _NO_HINT)
+        and (parity.head is None or parity.head.p_value >= NO_HINT)
     )

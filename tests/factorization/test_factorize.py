@@ -138,6 +138,13 @@ def test_little_memory_changes_nothing(monkeypatch, limit):
         np.testing.assert_allclose(split.narrow, first[name].narrow, rtol=1e-3, atol=1e-4)
 
 
+def test_the_true_features_are_the_network_s_of_all_images():
+    proto, pixels = network(BRANCHES), pictures(6)
+    truth = true_answers(FloatModel(proto), pixels, 4)
+    assert all(len(each.values) == 4 for each in truth.answers.values())
+    np.testing.assert_allclose(truth.features, run(proto, pixels), rtol=1e-4, atol=1e-5)
+
+
 def test_the_features_are_those_of_the_split_network():
     proto, pixels = network(BRANCHES), pictures(6)
     splits = splits_of(proto, {"c": 6, "f": 6}, pixels)

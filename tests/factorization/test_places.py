@@ -42,6 +42,8 @@ def test_of_what_it_reads_it_gives_its_answers(attributes):
     at = np.arange(0, expected[0].size, 3)
     read_there = columns_at(window, read[0], at)
     assert read_there.shape == (len(at), 2, 4 * 3)
+    middle = columns_at(window, read[0], at, slice(1, 2))
+    np.testing.assert_array_equal(middle, read_there[:, 1:])
     each = columns(weights).reshape(12, 2, 6)
     got = np.einsum("nkc,cko->no", read_there, each) + bias
     np.testing.assert_allclose(got, expected.reshape(6, -1)[:, at].T, rtol=1e-4, atol=1e-5)

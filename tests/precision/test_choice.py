@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 import engine.backbones.saturation
 import engine.precision.choice
+import engine.precision.fast_file
 import engine.precision.worker
 from cache.__main__ import main as cache_command
 from cache.files import file_sha256
@@ -309,16 +310,21 @@ def fast(monkeypatch):
     """Make fast forms of known ranks, here; timing chooses them otherwise. Return their calls."""
     calls = []
 
-    def form(model, pixels):
+    def form(known, *_):
+        model, pixels, truth = known
         calls.append(len(pixels))
         ranks = dict.fromkeys(list(convolutions(model))[1:], 8)
-        truth = true_answers(model, pixels, len(pixels))
-        return FastForm(factorize(model, ranks, pixels, truth), ranks)
+        return FastForm(factorize(model, ranks, pixels, truth), ranks, 0.01, 0.5)
 
     def quantize(path, pixels, out, precision):
         return quantize_file(path, pixels, out, precision)
 
-    monkeypatch.setattr(engine.precision.worker, "fast_form", form)
+    def survey(model, pixels):
+        return model, pixels, true_answers(model, pixels, len(pixels))
+
+    monkeypatch.setattr(engine.precision.fast_file, "survey", survey)
+    monkeypatch.setattr(engine.precision.fast_file, "fast_form", form)
+    monkeypatch.setattr(engine.precision.fast_file, "holds", lambda *_: True)
     monkeypatch.setattr(engine.precision.choice, "make_model", quantize)
     return calls
 
@@ -329,7 +335,7 @@ def test_fast_has_a_space_of_its_own_that_says_its_ranks(
 ):
     """Beside int8, which `auto` goes on with; int8 itself where that pays on this CPU."""
     reasons = [] if pays else ["it does not pay"]
-    monkeypatch.setattr(engine.precision.worker, "objections_to", lambda _: reasons)
+    monkeypatch.setattr(engine.precision.fast_file, "objections_to", lambda _: reasons)
     int8 = only_space(cache).id
     result = run(pictures, cache, "--precision", "fast")
     assert (result["precision"], len(fast)) == ("fast", 1)
@@ -371,7 +377,7 @@ def test_auto_never_takes_fast(run, pictures, tmp_path):
 
 @pytest.mark.usefixtures("fast")
 def test_a_network_of_which_nothing_can_be_split_is_one_line(run, pictures, tmp_path, monkeypatch):
-    monkeypatch.setattr(engine.precision.worker, "fast_form", lambda *_: None)
+    monkeypatch.setattr(engine.precision.fast_file, "fast_form", lambda *_: None)
     line = run(pictures, tmp_path / "cache", "--precision", "fast", code=1)
     assert "can be split at a gain in speed that its features allow" in line
     assert FeatureCache.open(tmp_path / "cache").spaces() == []
