@@ -20,6 +20,7 @@ from benchmarks.measuring.options import (
     finish,
     names,
     results_folder,
+    work_folder,
 )
 from benchmarks.measuring.process import python, run
 from benchmarks.measuring.record import read_record, table
@@ -56,18 +57,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
-    if not arguments.quick:
-        _measure(arguments, arguments.work, console)
-        return
-    arguments.only = ("mobilenet_v3_small",)
-    with tempfile.TemporaryDirectory() as folder:
-        _measure(arguments, Path(folder), console)
-
-
-def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> None:
-    work.mkdir(parents=True, exist_ok=True)
-    legs = open_legs(work / "applications-legs.json", arguments, console)
-    rows = {name: legs.leg(name, partial(_compared, name, work)) for name in arguments.only}
+    if arguments.quick:
+        arguments.only = ("mobilenet_v3_small",)
+    with work_folder(arguments) as work:
+        legs = open_legs(work / "applications-legs.json", arguments, console)
+        rows = {name: legs.leg(name, partial(_compared, name, work)) for name in arguments.only}
     results = {"allowed": ALLOWED, "networks": with_earlier(arguments, "applications", rows)}
     finish(arguments, console, "applications", results, summary(results))
 

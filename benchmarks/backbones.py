@@ -6,7 +6,6 @@ python -m benchmarks.backbones
 import argparse
 import json
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,14 @@ from typing import Any
 from benchmarks.inputs.photographs import draw
 from benchmarks.measuring.legs import add_pause, open_legs
 from benchmarks.measuring.limit import flops_per_image, measured_peak
-from benchmarks.measuring.options import add_work, benchmark_parser, finish, names, numbers
+from benchmarks.measuring.options import (
+    add_work,
+    benchmark_parser,
+    finish,
+    names,
+    numbers,
+    work_folder,
+)
 from benchmarks.measuring.process import python, run
 from benchmarks.measuring.record import table
 from benchmarks.product import export_made, make_quick
@@ -71,19 +77,16 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
-    if not arguments.quick:
-        _measure(arguments, arguments.work, console)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        arguments.source = None
-        make_quick(arguments, Path(folder))
-        del arguments.source
-        arguments.batches, arguments.seconds = (4,), 0.1
-        _measure(arguments, Path(folder), console)
+    with work_folder(arguments) as work:
+        if arguments.quick:
+            arguments.source = None
+            make_quick(arguments, work)
+            del arguments.source
+            arguments.batches, arguments.seconds = (4,), 0.1
+        _measure(arguments, work, console)
 
 
 def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> None:
-    work.mkdir(parents=True, exist_ok=True)
     state = work / "backbones-legs.json"
     legs = open_legs(state, arguments, console)
     request = request_from(arguments)

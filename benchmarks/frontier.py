@@ -10,7 +10,6 @@ import argparse
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from benchmarks.measuring.options import (
     finish,
     positive,
     results_folder,
+    work_folder,
 )
 from benchmarks.measuring.rate import rate
 from benchmarks.measuring.record import table
@@ -78,14 +78,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
-    if not arguments.quick:
-        _measure(arguments, arguments.work, console)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        make_tiny_job(arguments, Path(folder))
-        arguments.images, arguments.losses = 40, (0.02,)
-        arguments.seconds, arguments.rounds = 0.1, 1
-        _measure(arguments, Path(folder), console)
+    with work_folder(arguments) as work:
+        if arguments.quick:
+            make_tiny_job(arguments, work)
+            arguments.images, arguments.losses = 40, (0.02,)
+            arguments.seconds, arguments.rounds = 0.1, 1
+        _measure(arguments, work, console)
 
 
 def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> None:

@@ -6,7 +6,6 @@ python -m benchmarks.speeds PetImages.zip
 import argparse
 import json
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +17,14 @@ import numpy as np
 from benchmarks.applications import BY_SIZE, exported, megabytes, model_folder, with_earlier
 from benchmarks.inputs.photographs import draw
 from benchmarks.measuring.legs import add_pause, open_legs
-from benchmarks.measuring.options import add_source, add_work, benchmark_parser, finish, names
+from benchmarks.measuring.options import (
+    add_source,
+    add_work,
+    benchmark_parser,
+    finish,
+    names,
+    work_folder,
+)
 from benchmarks.measuring.record import table
 from benchmarks.product import pixels_of
 from cache.commandline.command import Console, run_command
@@ -63,13 +69,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
-    if not arguments.quick:
-        _measure(arguments, arguments.work, console)
-        return
-    arguments.only, arguments.seconds = ("mobilenet_v3_small",), 0.1
-    with tempfile.TemporaryDirectory() as folder:
-        exported(Path(folder), "mobilenet_v3_small")
-        _measure(arguments, Path(folder), console)
+    if arguments.quick:
+        arguments.only, arguments.seconds = ("mobilenet_v3_small",), 0.1
+    with work_folder(arguments) as work:
+        if arguments.quick:
+            exported(work, "mobilenet_v3_small")
+        _measure(arguments, work, console)
 
 
 def _measure(arguments: argparse.Namespace, work: Path, console: Console) -> None:

@@ -58,6 +58,7 @@ def _minutes(text: str) -> float:
 
 
 def _compare(arguments: argparse.Namespace, console: Console) -> None:
+    import shutil
     from pathlib import Path
 
     from cache.files import home_path
@@ -83,7 +84,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
         execution = Execution(threads=arguments.threads, progress=progress, stop=stop)
         comparison = compare(images, arguments.cache, candidates, arguments.budget, execution)
     folder = write_comparison(comparison, Path(arguments.cache), out)
-    console.result(comparison.payload(), summary(comparison, folder))
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    console.result(comparison.payload(), summary(comparison, folder, columns))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Odd Keras files: what people bring, small, seeded, and what becomes of each."""
 
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,37 @@ def half(keras: Any) -> Any:
     return keras.Sequential([layers.Input((*SIDES, 3)), half_conv, average(layers)])
 
 
+def trained(keras: Any) -> Any:
+    """Compiled, and so is a model inside it: the file says optimizers, metrics and a loss."""
+    layers = keras.layers
+    inner = keras.Sequential([layers.Input((*SIDES, 3)), conv(layers)])
+    inner.compile("adam", "mse", metrics=["mae"])
+    model = keras.Sequential([layers.Input((*SIDES, 3)), inner, average(layers)])
+    rate = keras.optimizers.schedules.CosineDecay(0.01, 10)
+    model.compile(
+        keras.optimizers.AdamW(rate),
+        lambda wanted, got: keras.ops.mean(wanted - got),
+        metrics=["mae"],
+    )
+    model.fit(np.zeros((2, *SIDES, 3)), np.zeros((2, 5)), verbose=0)
+    return model
+
+
+def preprocessed(keras: Any) -> Any:
+    """VGG's preprocessing as tutorials write it: operations that hold a tensor."""
+    layers = keras.layers
+    image = layers.Input((*SIDES, 3))
+    scaled = keras.applications.vgg16.preprocess_input(image)
+    return keras.Model(image, average(layers)(conv(layers)(scaled)))
+
+
+def of_keras_2(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "net.keras", "w") as archive:
+        archive.writestr("config.json", '{"module": "keras", "class_name": "Model", "config": {}}')
+        archive.writestr("metadata.json", '{"keras_version": "2.15.0"}')
+    return folder / "net.keras"
+
+
 def unbuilt(keras: Any) -> Any:
     return keras.Sequential([conv(keras.layers), average(keras.layers)])
 
@@ -150,6 +182,8 @@ ODD_KERAS = (
              chain(lambda layers: layers.Rescaling(1 / 127.5, -1), conv, average)),
     OddModel("Normalization inside", "adapted to means and variances",
              chain(normalised, conv, average)),
+    OddModel("preprocess_input inside", "Keras' own, of VGG", saved(preprocessed)),
+    OddModel("trained", "optimizer, metrics and a loss of one's own in the file", saved(trained)),
     OddModel("augmentation inside", "RandomFlip and Dropout, which do nothing once trained",
              chain(augmented, conv, average, lambda layers: layers.Dropout(0.5))),
     OddModel("depthwise and swish", "as EfficientNet has them", chain(
@@ -182,6 +216,11 @@ ODD_KERAS = (
              said="a part 'mine' of type mine>Own, which is not Keras' own; build the network"),
     OddModel("mixed_float16", "computes in half precision", saved(half),
              said="computes in mixed_float16; save it in float32"),
+    OddModel("float64", "computes in double precision",
+             chain(lambda layers: layers.Conv2D(5, 3, dtype="float64"), average),
+             said="computes in float64; save it in float32"),
+    OddModel("saved by Keras 2", "a .keras file of 2023", of_keras_2,
+             said="was saved by Keras 2, which Keras 3 does not read; save it there as a folder"),
     OddModel("unbuilt Sequential", "saved before it saw an input", saved(unbuilt),
              said="does not say what it takes; build it before it is saved: model.build("),
     OddModel("no such layer", "cut at a layer that it has not", chain(conv, average), layer="fc7",

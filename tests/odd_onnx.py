@@ -60,11 +60,12 @@ def plain(**options: object) -> Callable[[Path], Path]:
     return saved(lambda: network(PLAIN, **options))
 
 
-def channels_last(kind: int = FLOAT) -> Callable[[Path], Path]:
-    to_floats = [node("Cast", "image", "floats", to=FLOAT)]
-    nodes = [*to_floats, node("Transpose", "floats", "first", perm=[0, 3, 1, 2])]
+def channels_last(kind: int = FLOAT, sides: tuple = (*SIDES, 3)) -> Callable[[Path], Path]:
+    nodes = [] if kind == FLOAT else [node("Cast", "image", "floats", to=FLOAT)]
+    source = "floats" if nodes else "image"
+    nodes += [node("Transpose", source, "first", perm=[0, 3, 1, 2])]
     nodes += [node("Conv", "first k", "map"), *PLAIN[1:]]
-    return saved(lambda: network(nodes, images=(("image", kind, ["N", *SIDES, 3]),)))
+    return saved(lambda: network(nodes, images=(("image", kind, ["N", *sides]),)))
 
 
 def half() -> onnx.ModelProto:
@@ -89,14 +90,37 @@ def with_data(name: str) -> Callable[[Path], Path]:
     return write
 
 
-def of_one_image(*, by_reshape: bool) -> Callable[[Path], Path]:
-    last = node("Reshape", "pooled shape", "out") if by_reshape else PLAIN[-1]
-    return plain_but(
-        [*PLAIN[:-1], last],
-        images=(("image", FLOAT, [1, 3, *SIDES]),),
-        outputs=(("out", FLOAT, [1, 5]),),
-        shape=np.array([1, 5]),
-    )
+ONE = {"images": (("image", FLOAT, [1, 3, *SIDES]),), "outputs": (("out", FLOAT, [1, 5]),)}
+
+
+def of_one_image(*shape: int) -> Callable[[Path], Path]:
+    """Write a network whose batch is fixed to 1; also by a reshape to `shape`, if one is given."""
+    if not shape:
+        return plain(**ONE)
+    last = [node("Reshape", "pooled shape", "rows")]
+    last += [node("Transpose", "rows", "out", perm=[1, 0] if shape[0] != 1 else [0, 1])]
+    return plain_but([*PLAIN[:-1], *last], shape=np.array(shape), **ONE)
+
+
+def one_class_token() -> onnx.ModelProto:
+    """A class token that is a constant of one image, before tokens of which there is one row."""
+    nodes = [PLAIN[0], node("Reshape", "map shape", "rows")]
+    nodes += [node("Transpose", "rows", "tokens", perm=[0, 2, 1])]
+    nodes += [node("Concat", "token tokens", "all", axis=1)]
+    nodes += [node("ReduceMean", "all", "out", axes=[1], keepdims=0)]
+    token = RNG.standard_normal((1, 1, 5)).astype(np.float32)
+    return network(nodes, shape=np.array([1, 5, 140]), token=token, **ONE)
+
+
+def constants_as_nodes() -> onnx.ModelProto:
+    """Constants that nodes stand for, the axes of a mean over positions among them."""
+    axes = helper.make_node("Constant", [], ["axes"], value_ints=[1, 2])
+    kernel = helper.make_node("Constant", [], ["k"], value=numpy_helper.from_array(KERNEL))
+    nodes = [kernel, PLAIN[0], node("Transpose", "map", "last", perm=[0, 2, 3, 1])]
+    nodes += [axes, node("ReduceMean", "last axes", "out", keepdims=0)]
+    model = network(nodes, opset=18)
+    del model.graph.initializer[:]
+    return model
 
 
 def plain_but(nodes: Nodes, **options: object) -> Callable[[Path], Path]:
@@ -153,6 +177,18 @@ ODD_ONNX = (
     OddModel("bytes", "images of uint8 (N, H, W, 3)", channels_last(BYTE)),
     OddModel("open sizes", "height and width left open", plain(images=OPEN), size=SIDES),
     OddModel(
+        "open sizes, channels too",
+        "all four axes left open, as Hugging Face's exporter does",
+        plain(images=(("image", FLOAT, ["batch", "num_channels", "height", "width"]),)),
+        size=SIDES,
+    ),
+    OddModel(
+        "open sizes, channels last",
+        "the same, and channels last",
+        channels_last(sides=("A", "B", "C")),
+        size=SIDES,
+    ),
+    OddModel(
         "open sizes, none given",
         "the same without a size",
         plain(images=OPEN),
@@ -170,13 +206,17 @@ ODD_ONNX = (
         "how many values it gives is left open: found by a run",
         plain(outputs=(("out", FLOAT, ["N", "D"]),)),
     ),
-    OddModel("one image", "the batch fixed to 1", of_one_image(by_reshape=False)),
+    OddModel("one image", "the batch fixed to 1", of_one_image()),
+    OddModel("one image by its arithmetic", "the same, by a reshape to (1, 5)", of_one_image(1, 5)),
+    OddModel("one image, flattened", "the same, by a reshape to (1, -1)", of_one_image(1, -1)),
+    OddModel("one image, class token", "the same, by a token of one row", saved(one_class_token)),
     OddModel(
-        "one image by its arithmetic",
-        "the same, by a reshape to (1, 5)",
-        of_one_image(by_reshape=True),
+        "one image, inside out",
+        "the same, by a reshape to (5, 1) and a transposition",
+        of_one_image(5, 1),
         said="export it with a free batch dimension",
     ),
+    OddModel("constants as nodes", "no weights of the graph itself", saved(constants_as_nodes)),
     OddModel("external data", "weights in a file of any name beside it", with_data("big.bin")),
     OddModel(
         "external data elsewhere",

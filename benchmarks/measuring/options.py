@@ -3,6 +3,8 @@
 import argparse
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,18 @@ def add_work(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where sources, caches and unfinished results are kept (default: %(default)s)",
     )
+
+
+@contextmanager
+def work_folder(arguments: argparse.Namespace) -> Iterator[Path]:
+    """Give the folder of `add_work`; with `--quick` an empty one that is gone afterwards."""
+    if arguments.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    else:
+        work: Path = arguments.work
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
 
 
 def positive(text: str) -> int:

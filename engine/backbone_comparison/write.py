@@ -7,6 +7,7 @@ from cache.commandline.printable import printable
 from cache.failures import Failure
 from cache.files import write_whole
 from engine.backbone_comparison.result import Comparison, Measured
+from engine.classifiers.text_columns import display_width, fitted
 from engine.pages.charts import interval_chart
 from engine.pages.folder import dated_folder
 from engine.pages.render import percent, render
@@ -14,6 +15,9 @@ from engine.pages.render import percent, render
 _JSON, _PAGE = "compare.json", "compare.html"
 
 _UNKNOWN = "not measured"
+
+# Cells of a terminal that a name has at least.
+_SHORTEST = 12
 
 
 def require_free(folder: Path) -> None:
@@ -106,19 +110,37 @@ def verdict(row: Measured) -> str:
     return "on the frontier" if row.frontier else "another is better and quicker"
 
 
-def summary(comparison: Comparison, folder: Path) -> str:
-    """Return the lines that the command prints."""
+# What stands above the figures on the terminal, each as wide as its column.
+_ABOVE = ("accuracy", "95 % interval", " images", "images/s", "s to a head")
+
+
+def summary(comparison: Comparison, folder: Path, columns: int | None = None) -> str:
+    """Return the lines that the command prints.
+
+    columns: of the terminal: where a line for each backbone is too long, its name and what becomes
+    of it go above its figures. None to write a line for each whatever its length.
+    """
     rows = comparison.ranked()
     names = [printable(f"{row.backbone} ({row.precision})", 60) for row in rows]
-    width = max(map(len, names))
-    lines = [f"{'':<{width}}  accuracy  95 % interval   images  images/s  seconds to a head"]
-    for name, row in zip(names, rows, strict=True):
-        low, high = row.interval
-        rate = "-" if row.images_per_second is None else f"{row.images_per_second:.1f}"
-        seconds = "-" if row.seconds_to_head is None else f"{row.seconds_to_head:,.1f}"
-        lines.append(
-            f"{name:<{width}}  {row.accuracy:>8.4f}  {low:.4f}-{high:.4f}  {row.images:>7,}"
-            f"  {rate:>8}  {seconds:>17}  {verdict(row)}"
-        )
+    width = max(map(display_width, names))
+    figures = [_figures(row) for row in rows]
+    verdicts = [verdict(row) for row in rows]
+    lines = [f"{'':{width}}  {'  '.join(_ABOVE)}"]
+    for name, numbers, word in zip(names, figures, verdicts, strict=True):
+        lines.append(f"{fitted(name, width)}  {numbers}  {word}")
+    if columns is not None and max(map(display_width, lines)) > columns:
+        lines = [f"  {'  '.join(_ABOVE)}"]
+        for name, numbers, word in zip(names, figures, verdicts, strict=True):
+            room = min(display_width(name), max(columns - len(word) - 2, _SHORTEST))
+            lines += [f"{fitted(name, room).rstrip()}: {word}", f"  {numbers}"]
     lines.append(f"page: {printable(str(folder / _PAGE))}")
     return "\n".join(lines)
+
+
+def _figures(row: Measured) -> str:
+    """Return what was measured of a backbone, in columns as wide as those of _ABOVE."""
+    low, high = row.interval
+    cells = [f"{row.accuracy:.4f}", f"{low:.4f}-{high:.4f}", f"{row.images:,}"]
+    cells += ["-" if row.images_per_second is None else f"{row.images_per_second:.1f}"]
+    cells += ["-" if row.seconds_to_head is None else f"{row.seconds_to_head:,.1f}"]
+    return "  ".join(f"{cell:>{len(top)}}" for cell, top in zip(cells, _ABOVE, strict=True))

@@ -100,13 +100,14 @@ def _export_onnx(request: BackboneRequest, path: Path) -> ModelDescription:
     model = read_onnx(source)
     if is_own(model):
         return adopt(request, model, path)
+    # Counted as they are in the file: the number is part of the space.
+    parameters = sum(math.prod(tensor.dims) for tensor in model.graph.initializer)
     made_ready(model, request)
     graph = graph_of(model, {}, request.layer)
     if request.layer is None:
         say_onnx_ending(source, graph)
     graph = pooled(graph, request.geometry.pool, channels_last=not graph.channels_first)
     identity = {"backbone": "onnx", "weights": digest_of_all(source)}
-    parameters = sum(math.prod(tensor.dims) for tensor in graph.model.graph.initializer)
     write_out_local_response(graph.model)
     return _write(graph, identity, graph.output, parameters, request, path, {})
 

@@ -6,18 +6,30 @@ those that are asked for, and what it does not say of its output is found by run
 
 import difflib
 from collections.abc import Iterable
+from types import MappingProxyType
 
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, shape_inference
+from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from cache.failures import Failure, UsageFailure, first_line
 from engine.backbones.request import BackboneRequest
+from engine.exporters.free_batch import free_batch
 from engine.graphs.files import without_weights
-from engine.graphs.walk import constants, rename_reads, replace_nodes
+from engine.graphs.walk import attributes, constants, rename_reads, replace_nodes
 
 _CAST = (TensorProto.FLOAT16, TensorProto.UINT8, TensorProto.DOUBLE)
+
+# What a node that stands for a constant may hold it as, besides a tensor.
+_CONSTANTS = MappingProxyType(
+    {
+        "value_float": np.float32,
+        "value_floats": np.float32,
+        "value_int": np.int64,
+        "value_ints": np.int64,
+    }
+)
 
 # Tensors that are named where a layer is not there.
 _NAMED = 8
@@ -30,17 +42,66 @@ def made_ready(model: onnx.ModelProto, request: BackboneRequest) -> None:
         Failure: its size is not known, or it cannot be run.
         UsageFailure: it has no tensor of the name asked for, or images of another size.
     """
+    _take_constants(model.graph)
     inputs = [entry for entry in model.graph.input if entry.name not in constants(model.graph)]
     if len(inputs) != 1 or len(inputs[0].type.tensor_type.shape.dim) != 4:
         return  # `graph_of` says what is wrong
     image = inputs[0]
+    _say_channels(model.graph, image)
     _give_size(image, request)
+    free_batch(model, image, _types(model))
     if request.layer is not None:
         _give_output(model, request.layer)
     _say_sizes(model, image, request)
     _cast_input(model, image)
     for output in model.graph.output:
         _cast_output(model, output)
+
+
+def _take_constants(graph: onnx.GraphProto) -> None:
+    """Make the nodes that stand for constants what they are, as torch's older exporter writes them.
+
+    Whoever looks for weights, or for the axes of a mean, then looks in one place.
+    """
+    outputs = {entry.name for entry in graph.output}
+    others = []
+    for node in graph.node:
+        value = None if outputs.intersection(node.output) else _constant(node)
+        if value is None:
+            others.append(node)
+        else:
+            graph.initializer.append(value)
+    if len(others) < len(graph.node):
+        replace_nodes(graph, others)
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    """Return the constant that a node stands for; None for any other node, and for text."""
+    if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
+        return None
+    (form, value), *_ = attributes(node).items()
+    if form == "value":
+        tensor = onnx.TensorProto()
+        tensor.CopyFrom(value)
+        tensor.name = node.output[0]
+        return tensor
+    kind = _CONSTANTS.get(form)
+    return None if kind is None else numpy_helper.from_array(np.array(value, kind), node.output[0])
+
+
+def _say_channels(graph: onnx.GraphProto, image: onnx.ValueInfoProto) -> None:
+    """Say which axis holds the three channels, where a network leaves that open too.
+
+    Hugging Face's exporter names all four axes and sizes none.
+    """
+    dims = image.type.tensor_type.shape.dim
+    unknown = [axis for axis in (1, 3) if dims[axis].dim_value <= 0]
+    if 3 in (dims[1].dim_value, dims[3].dim_value) or not unknown:
+        return
+    named = [axis for axis in unknown if "channel" in dims[axis].dim_param.lower()]
+    readers = [node for node in graph.node if image.name in node.input]
+    moved = any(attributes(node).get("perm", [])[1:2] == [3] for node in readers)
+    dims[(named or ([3] if moved and 3 in unknown else unknown))[0]].dim_value = 3
 
 
 def _give_size(image: onnx.ValueInfoProto, request: BackboneRequest) -> None:

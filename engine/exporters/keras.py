@@ -17,7 +17,12 @@ import numpy as np
 from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.keras_progress import KerasOutput
-from engine.exporters.keras_tracing import bring_in, say_output_sizes, without_xla, write_out_erfc
+from engine.exporters.keras_tracing import (
+    say_output_sizes,
+    without_xla,
+    write_in_tensors,
+    write_out_erfc,
+)
 from engine.exporters.network import Graph, graph_of
 from engine.exporters.weights import Arrays, LayerShapes
 from engine.process.progress import Progress, no_progress
@@ -202,8 +207,6 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     signature = [tf.TensorSpec((None, *network.size, 3), tf.float32, name="images")]
     signature += [tf.TensorSpec(w.shape, tf.float32, name=names[id(w)]) for w in arguments]
 
-    bring_in(model)
-
     def features(images: Any, *tensors: Any) -> Any:
         given = dict(zip(names, tensors, strict=True))
         state = [given[id(v)] if id(v) in given else tf.constant(values[id(v)]) for v in variables]
@@ -223,6 +226,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
         except Exception as error:  # Keras, TensorFlow and tf2onnx each have their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].strip()
             raise Failure(f"{model.name} cannot be converted to ONNX: {reason}") from error
+    write_in_tensors(model_proto, function)
     write_out_erfc(model_proto)
     say_output_sizes(model_proto, lambda: model.compute_output_shape((None, *network.size, 3)))
     given_weights = {names[id(weight)]: values[id(weight)] for weight in arguments}

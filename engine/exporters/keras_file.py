@@ -1,43 +1,21 @@
 """A `.keras` file as a network, with nothing in it executed."""
 
+import difflib
 import hashlib
 import importlib.metadata
-import json
 import re
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from cache.failures import Failure, UsageFailure, first_line
 from engine.exporters.endings import say_keras_ending
 from engine.exporters.keras import Network, import_keras, network_of
+from engine.exporters.keras_config import read_keras_config
 
 # Releases before it, and those of one later line, execute what is in a file in their safe mode:
 # tried one by one, and declared so in pyproject.toml (docs/decisions/002-floors.md).
 _LEAST_KERAS = (3, 12, 1)
 _UNSAFE_KERAS = (3, 13)
-
-# Bytes of the description of a network: NASNetLarge's has 1.3 million; one of nothing but empty
-# objects takes 50 times its bytes of memory.
-_MAX_CONFIG = 8 * 2**20
-
-# Bytes of all that a file unpacks to: ConvNeXtXLarge has 1.4 billion.
-_MAX_UNPACKED = 8 * 2**30
-
-# Whence a file may take what its description names. Everything else (`keras.models.load_model`,
-# `keras.utils.get_file`, other packages) is code that a network does not need.
-_MODULES = frozenset(
-    {
-        *("keras", "keras.layers", "keras.models", "keras.initializers", "keras.regularizers"),
-        *("keras.constraints", "keras.activations", "keras.dtype_policies", "builtins"),
-        *("keras.src.models.functional", "keras.src.models.sequential", "keras.src.models.model"),
-        *("keras.src.ops.numpy", "keras.src.ops.nn", "keras.src.ops.image", "keras.src.ops.math"),
-        *("keras.src.ops.core", "keras.src.ops.operation"),
-    }
-)
-_FUNCTION_MODULES = frozenset({"keras.activations", "keras.src.activations", "builtins"})
-_CODE = frozenset({"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"})
 
 
 def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None = None) -> Network:
@@ -52,10 +30,11 @@ def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None 
         UsageFailure: it has no such layer, leaves a size open that was not given, or has another.
     """
     _refuse_old_keras()
-    config = _checked_config(path)
+    described = read_keras_config(path)
     keras = import_keras()
     try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        with described.without_training(path) as plain:
+            model = keras.models.load_model(plain, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
         raise Failure(
             f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
@@ -77,7 +56,9 @@ def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None 
         cut = _cut_at(model, layer)
         if cut is None:
             last = [entry.name for entry in model.layers][-8:]
-            raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {last}")
+            meant = difflib.get_close_matches(layer, _names(model), 2)
+            near = f", ones of a like name: {meant}" if meant else ""
+            raise UsageFailure(f"{path} has no layer {layer!r}; its last ones: {last}{near}")
     elif len(model.outputs) > 1:
         names = [entry._keras_history.operation.name for entry in model.outputs]
         raise UsageFailure(
@@ -86,7 +67,7 @@ def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None 
     else:
         cut = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
         say_keras_ending(path, cut)
-    structure = hashlib.sha256(config).hexdigest()
+    structure = hashlib.sha256(described.text).hexdigest()
     name = layer or model.layers[-1].name
     return network_of(cut, structure, name, with_weights=True, size=size)
 
@@ -117,65 +98,6 @@ def _refuse_old_keras() -> None:
         )
 
 
-def _checked_config(path: Path) -> bytes:
-    """Return the description of the network in a file; Failure if it is none or names code."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-            if sizes.get("config.json", 0) > _MAX_CONFIG or sum(sizes.values()) > _MAX_UNPACKED:
-                raise ValueError(f"it unpacks to {sum(sizes.values())} bytes")
-            config = archive.read("config.json")
-        entries = list(_objects(json.loads(config)))
-    except FileNotFoundError:
-        raise Failure(f"there is no backbone file {path}") from None
-    except Exception as error:  # zipfile and its decoders raise many kinds
-        raise Failure(
-            f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
-        ) from error
-    for entry in entries:
-        _refuse_code(path, entry)
-    return config
-
-
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a description that stand for something of Keras', inner ones too."""
-    todo = [value]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            if isinstance(value.get("class_name"), str) and "config" in value:
-                yield value
-            todo += value.values()
-        elif isinstance(value, list):
-            todo += value
-
-
-def _refuse_code(path: Path, entry: dict[str, Any]) -> None:
-    """Raise Failure for a part of a network that is code, or that Keras does not bring."""
-    kind, module, config = entry["class_name"], entry.get("module"), entry["config"]
-    name = config.get("name", "") if isinstance(config, dict) else config
-    if kind in _CODE:
-        raise Failure(
-            f"{path} has a layer {name!r} of type {kind}, which runs code from the file; "
-            "build the network from Keras' own layers, or convert it to .onnx"
-        )
-    if kind.startswith("__"):
-        return  # a value: a tensor, a number
-    allowed = _FUNCTION_MODULES if kind == "function" else _MODULES
-    is_known = isinstance(module, str) and module in allowed
-    if not is_known and not (module is None and entry.get("registered_name") is None):
-        own = entry.get("registered_name") or f"{module}.{kind}"
-        raise Failure(
-            f"{path} has a part {name!r} of type {own}, which is not Keras' own; "
-            "build the network from Keras' own layers, or convert it to .onnx"
-        )
-    if kind == "DTypePolicy" and "float16" in str(config):
-        raise Failure(
-            f"{path} computes in {name}; save it in float32: load it, give each layer the "
-            "dtype float32 by keras.models.clone_model, and set the weights"
-        )
-
-
 def _cut_at(model: Any, layer: str) -> Any:
     """Return a model that ends at a layer, perhaps one of a model inside it; None without it."""
     keras = import_keras()
@@ -190,6 +112,14 @@ def _cut_at(model: Any, layer: str) -> Any:
                 output = part(node.input_tensors[0])
                 return keras.Model(model.inputs[0], output, name=model.name)
     return None
+
+
+def _names(model: Any) -> list[str]:
+    """Return the names of a model's layers, and of those of models inside it."""
+    names = []
+    for layer in model.layers:
+        names += [layer.name, *(_names(layer) if hasattr(layer, "layers") else ())]
+    return names
 
 
 def _nodes(model: Any) -> list[Any]:

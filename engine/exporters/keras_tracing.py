@@ -30,17 +30,24 @@ def without_xla() -> Iterator[None]:
         tf.function = function
 
 
-def bring_in(model: Any) -> None:
-    """Make constants that layers hold as tensors (`Normalization`) part of what is traced.
+def write_in_tensors(model: onnx.ModelProto, function: Any) -> None:
+    """Make constants of the tensors that a traced function holds, which became inputs.
 
-    TensorFlow would make them inputs of the graph, beside the images.
+    `Normalization` holds its means so, and a functional network what was added to its images.
+
+    function: of TensorFlow, with the signature that it was traced by.
     """
-    import tensorflow as tf
-
-    for layer in model._flatten_layers():
-        for name, value in list(vars(layer).items()):
-            if isinstance(value, tf.Tensor):  # and no variable: of those only values are traced
-                object.__setattr__(layer, name, value.numpy())
+    captures = function.get_concrete_function().graph.captures
+    held = {inner.name.partition(":")[0]: outer for outer, inner in captures}
+    images = []
+    for entry in model.graph.input:
+        tensor = held.get(entry.name.partition(":")[0])
+        if tensor is None:
+            images.append(entry)
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(tensor.numpy(), entry.name))
+    del model.graph.input[:]
+    model.graph.input.extend(images)
 
 
 def say_output_sizes(model: onnx.ModelProto, sizes: Callable[[], Sequence[int | None]]) -> None:

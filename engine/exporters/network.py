@@ -62,7 +62,10 @@ def graph_of(
     images = [entry for entry in model.graph.input if entry.name not in known]
     shapes = [[d.dim_value for d in i.type.tensor_type.shape.dim] for i in images]
     if len(images) != 1 or len(shapes[0]) != 4 or 3 not in (shapes[0][1], shapes[0][3]):
-        raise Failure(f"the network takes inputs of shapes {shapes}, not one batch of RGB images")
+        raise Failure(
+            f"the network takes inputs of shapes {shapes}, not one batch of RGB images; export the "
+            "part of it that takes those alone, (N, 3, H, W) or (N, H, W, 3)"
+        )
     height, width = shapes[0][2:] if shapes[0][1] == 3 else shapes[0][1:3]
     if not height or not width:
         raise Failure("the network does not say the size of its images")

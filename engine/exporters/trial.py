@@ -95,7 +95,7 @@ def _features(
         if max(sizes) == 1:
             raise Failure(f"{network} cannot be run: {first_line(error)}") from error
         raise Failure(
-            f"{network} does not take any number of images at once "
-            f"({first_line(error)}); export it with a free batch dimension"
+            f"{network} does not take any number of images at once; export it with a free batch "
+            "dimension (torch.onnx.export: by dynamic_axes)"
         ) from error
     return np.concatenate(batches)

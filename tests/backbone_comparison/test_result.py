@@ -6,7 +6,8 @@ import pytest
 
 from cache.failures import Failure
 from engine.backbone_comparison.result import Comparison, Measured, with_frontier
-from engine.backbone_comparison.write import page, write_comparison
+from engine.backbone_comparison.write import page, summary, write_comparison
+from engine.classifiers.text_columns import display_width
 
 
 def row(name, accuracy, seconds, **more):
@@ -69,3 +70,20 @@ def test_a_file_of_such_a_name_is_not_replaced(tmp_path, name):
         write_comparison(Comparison("photos", 1234, tuple(ROWS)), tmp_path, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 132, 250])
+def test_on_a_terminal_lines_fit_its_width(tmp_path, columns):
+    names = [
+        "mobilenet_v2",
+        "猫の網" * 9,
+        "a_network_of_a_long_name block5_pool avg center 240x32",
+    ]
+    rows = [row(name, 0.9, 123456.78 / n) for n, name in enumerate(names, 1)]
+    comparison = Comparison("photos", 25_000, tuple(with_frontier(rows)))
+    *lines, last = summary(comparison, tmp_path, columns).splitlines()
+    assert max(map(display_width, lines)) <= columns
+    assert len(lines) == (7 if columns < 200 else 4)
+    assert "on the frontier" in "\n".join(lines)
+    assert "mobilenet_v2 (fp32)" in "\n".join(lines)
+    assert last.startswith("page: ")

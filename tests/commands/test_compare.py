@@ -61,7 +61,7 @@ def test_people_get_a_table_and_a_page(run, networks, pictures):
     out = run(pictures, *specs(networks))
     head, *rows, last = out.splitlines()
     assert head.split() == [
-        *("accuracy", "95", "%", "interval", "images", "images/s", "seconds", "to", "a", "head")
+        *("accuracy", "95", "%", "interval", "images", "images/s", "s", "to", "a", "head")
     ]
     assert len(rows) == 2
     assert last.endswith("compare.html")

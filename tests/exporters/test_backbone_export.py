@@ -162,8 +162,9 @@ def test_a_network_of_one_image_that_can_take_more_is_taken(tmp_path):
 
 
 def test_a_network_that_takes_one_image_only_is_refused(tmp_path):
-    shape = numpy_helper.from_array(np.array([1, 48], np.int64), "shape")
-    nodes = [helper.make_node("Reshape", ["image", "shape"], ["out"])]
+    shape = numpy_helper.from_array(np.array([48, 1], np.int64), "shape")
+    nodes = [helper.make_node("Reshape", ["image", "shape"], ["rows"])]
+    nodes += [helper.make_node("Transpose", ["rows"], ["out"], perm=[1, 0])]
     path = batch_network(tmp_path / "one.onnx", nodes, 1, [shape])
     with pytest.raises(Failure, match="does not take any number of images at once"):
         export_backbone(request(path, None, "none"), tmp_path / "out.onnx")

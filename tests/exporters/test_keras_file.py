@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 from packaging.specifiers import SpecifierSet
 
+import engine.exporters.keras_config
 import engine.exporters.keras_file
 from cache.failures import Failure, UsageFailure
 from engine.backbones.backbone import Backbone
 from engine.backbones.request import backbone_request
 from engine.exporters.backbone import export_backbone
+from engine.exporters.keras_config import read_keras_config
 from engine.exporters.keras_file import load_keras_file
 
 
@@ -114,8 +116,34 @@ def test_what_is_code_or_of_elsewhere_is_refused_before_keras_sees_it(
         config["config"]["layers"][1]["config"]["deep"] = [{"inside": kind}]
         return config
 
-    with pytest.raises(Failure, match=r"runs code from the file|is not Keras' own"):
+    with pytest.raises(
+        Failure, match=r"runs code from the file|is not Keras' own|is no layer of Keras"
+    ):
         load_keras_file(changed(nested[0], tmp_path / "evil.keras", hide), None)
+
+
+def test_what_trained_a_network_is_not_even_read(nested, tmp_path):
+    evil = {"loss": {"class_name": "Popen", "module": "subprocess", "config": {"args": ["touch"]}}}
+
+    def hide(config):
+        config["compile_config"] = config["config"]["layers"][1]["compile_config"] = evil
+        return config
+
+    path = changed(nested[0], tmp_path / "evil.keras", hide)
+    described = read_keras_config(path)
+    assert b"Popen" in described.text
+    with described.without_training(path) as plain:
+        assert b"Popen" not in read_keras_config(plain).text
+        assert zipfile.ZipFile(plain).namelist() == zipfile.ZipFile(path).namelist()
+    assert not plain.exists()
+    own, same = (load_keras_file(each, "gap").weights[0] for each in (nested[0], path))
+    for array, other in zip(own, same, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+def test_a_layer_of_another_name_is_told_with_those_of_a_like_name(nested):
+    with pytest.raises(UsageFailure, match=r"has no layer 'earl'; .*of a like name: \['early'\]"):
+        load_keras_file(nested[0], "earl")
 
 
 def test_a_lambda_and_a_layer_of_ones_own_are_named(keras, tmp_path):
@@ -149,7 +177,7 @@ def test_half_precision_and_what_was_not_built_are_named(keras, tmp_path):
 
 @pytest.mark.parametrize("limit", ["_MAX_CONFIG", "_MAX_UNPACKED"])
 def test_a_file_that_unpacks_to_too_much_is_not_unpacked(nested, monkeypatch, limit):
-    monkeypatch.setattr(engine.exporters.keras_file, limit, 1000)
+    monkeypatch.setattr(engine.exporters.keras_config, limit, 1000)
     with pytest.raises(Failure, match=r"loaded safely: it unpacks to \d+ bytes"):
         load_keras_file(nested[0], None)
 

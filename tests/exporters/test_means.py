@@ -54,8 +54,13 @@ def test_they_are_the_same_means(axes, keepdims, opset):
     assert pooled == (axes in ([1, 2], [-2, -3]))
 
 
-def test_a_mean_over_the_positions_is_the_same_alone_and_beside_others(tmp_path):
-    model = network([1, 2], 0, 17)
+@pytest.mark.parametrize("axes_are", ["attribute", "constant", "node"])
+def test_a_mean_over_the_positions_is_the_same_alone_and_beside_others(tmp_path, axes_are):
+    model = network([1, 2], 0, 17 if axes_are == "attribute" else 18)
+    if axes_are == "node":  # as torch's older exporter writes them
+        (axes,) = model.graph.initializer
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["axes"], value=axes))
+        del model.graph.initializer[:]
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
     onnx.save(model, tmp_path / "mean.onnx")
     asked = backbone_request(str(tmp_path / "mean.onnx"), "imagenet", None, "torch")

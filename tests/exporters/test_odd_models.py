@@ -40,7 +40,7 @@ def onnx_runtime(path, odd, folder):
     dtypes = {"tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
 
     def features(pixels):
-        images = pixels if entry.shape[3] == 3 else pixels.transpose(0, 3, 1, 2)
+        images = pixels if entry.shape[3] in (3, "C") else pixels.transpose(0, 3, 1, 2)
         images = images.astype(dtypes.get(entry.type, np.float32))
         # One at a time: the batch of some is fixed.
         values = [session.run([name], {entry.name: image[None]})[0] for image in images]
