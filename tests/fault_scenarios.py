@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +43,7 @@ class Scenario:
     prepare: fills a new folder; it gets the folder of what is the same in all of them.
     argv: the command's arguments for a folder. settings: modules, names in them and values, that
     make a small case rich in steps. outputs: what else the command writes; each is whole or absent
-    at any time.
+    at any time. once: whether the command fails where it has been done before.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Scenario:
     argv: Callable[[Path, Path], list[str]]
     settings: tuple[tuple[ModuleType, str, int], ...] = ()
     outputs: Callable[[Path], dict[str, bytes]] = no_outputs
+    once: bool = False
 
 
 def prepare_extract(folder: Path, common: Path) -> None:
@@ -100,6 +103,22 @@ def prepare_gc(folder: Path, _: Path) -> None:
     unused = FeatureCache.open(folder / "c").add_space({"backbone": "unused"}, 8)
     unused.append(*vectors(5, seed=6))
     (space.path / "parts" / ".tmp-1").write_bytes(b"half")
+
+
+def prepare_forget(folder: Path, _: Path) -> None:
+    """A dataset of two spaces, and another whose features it shares."""
+    space = filled(folder / "c", parts=2)
+    digests, _ = vectors(12)
+    other = FeatureCache.open(folder / "c").add_space({"backbone": "other"}, 3)
+    other.append(*vectors(12, 3))
+    for each in (space, other):
+        for few in (digests[:6], digests[6:]):
+            writer = each.write_dataset("old")
+            writer.append(rows_of(few))
+            writer.finish()
+    long_ago = time.time() - 7200  # no run is under way
+    for path in (folder / "c").rglob("*"):
+        os.utime(path, (long_ago, long_ago))
 
 
 def prepare_fit(folder: Path, _: Path) -> None:
@@ -159,6 +178,13 @@ SCENARIOS = (
         prepare_gc,
         lambda folder, _: ["gc", str(folder / "c"), "--yes", "--min-age", "0"],
         SMALL_TARGETS,
+    ),
+    Scenario(
+        "forget",
+        cache.__main__,
+        prepare_forget,
+        lambda folder, _: ["forget", str(folder / "c"), "old", "--yes"],
+        once=True,
     ),
     Scenario(
         "fit_head",
