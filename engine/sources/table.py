@@ -1,7 +1,6 @@
 """A table that lists images by their paths, with their labels and splits."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from cache.commandline.printable import printable
@@ -19,10 +18,11 @@ from engine.sources.base import (
 from engine.sources.dialect import Rows
 from engine.sources.file_stats import FileStats
 from engine.sources.regular import file_size, read_file
-from engine.sources.table_rows import TableRow, table_listing, table_rows
+from engine.sources.table_folder import holding
+from engine.sources.table_rows import table_listing, table_rows
 
-# Rows that the folder of a table's images is told by, and folders that are looked through for it.
-_JUDGED, _FOLDERS = 20, 100
+# Folders that are looked through for a table's images.
+_FOLDERS = 100
 
 
 class TableSource(Source):
@@ -43,9 +43,10 @@ class TableSource(Source):
         if options.base is not None:
             if not base.is_dir():
                 raise Failure(f"there is no folder {printable(options.base)} for the images")
-        elif (folder := _folder_of(base, images)) is not None:
-            self._files = _Files(folder)
-            lines.append(f"the paths count from the folder {printable(folder.name)}")
+        else:
+            self._files = holding(images, self._files, lambda: _files_below(base))
+        if self.base != base:
+            lines.append(f"the paths count from the folder {printable(self.base.name)}")
         samples, self._faults = table_listing(images, lines, options)
         super().__init__(path, samples)
 
@@ -97,6 +98,13 @@ class _Files:
         names = self._names[path.parent]
         return path.with_name(names[path.name]) if path.name in names else path
 
+    def is_there(self, name: str) -> bool:
+        """Return whether a path leads to a file."""
+        try:
+            return self.path(name).is_file()
+        except (OSError, ValueError):
+            return False
+
 
 def _names_by_stem(folder: Path) -> dict[str, str]:
     """Return the names of images in a folder by what they are without extension."""
@@ -107,23 +115,10 @@ def _names_by_stem(folder: Path) -> dict[str, str]:
     return {path.stem: path.name for path in paths if path.suffix.lower() in EXTENSIONS}
 
 
-def _folder_of(folder: Path, images: Sequence[TableRow]) -> Path | None:
-    """Return the one sub-folder where a table's first images are; None if they are in `folder`."""
-    names = [image.path for image in images[:_JUDGED]]
-    if not names or any(_is_there(_Files(folder), name) for name in names):
-        return None
+def _files_below(folder: Path) -> list[_Files]:
     try:
         with os.scandir(folder) as entries:
             folders = [Path(entry.path) for entry in entries if entry.is_dir()]
     except OSError:
-        return None
-    files = [_Files(folder) for folder in sorted(folders)[:_FOLDERS]]
-    holding = [f.base for f in files if all(_is_there(f, name) for name in names)]
-    return holding[0] if len(holding) == 1 else None
-
-
-def _is_there(files: _Files, name: str) -> bool:
-    try:
-        return files.path(name).is_file()
-    except (OSError, ValueError):
-        return False
+        return []
+    return [_Files(each) for each in sorted(folders)[:_FOLDERS]]

@@ -2,7 +2,6 @@
 
 import posixpath
 import threading
-from collections.abc import Sequence
 from typing import Any
 
 from cache.rows import Stat
@@ -19,10 +18,11 @@ from engine.sources.dialect import Rows
 from engine.sources.remote.address import RemotePath
 from engine.sources.remote.listing import children, stat_of
 from engine.sources.remote.reading import read_object
-from engine.sources.table_rows import TableRow, table_listing, table_rows
+from engine.sources.table_folder import holding
+from engine.sources.table_rows import table_listing, table_rows
 
-# Rows that the folder of a table's images is told by, and folders that are looked through for it.
-_JUDGED, _FOLDERS = 20, 20
+# Folders that are looked through for a table's images.
+_FOLDERS = 20
 
 
 class RemoteTable(Source):
@@ -40,9 +40,10 @@ class RemoteTable(Source):
         """path: of the table. base: where its paths count from."""
         images, lines = table_rows(rows, options)
         self._files = _Files(base)
-        if options.base is None and (folder := _folder_of(base, images)) is not None:
-            self._files = _Files(folder)
-            lines.append(f"the paths count from the folder {folder.name}")
+        if options.base is None:
+            self._files = holding(images, self._files, lambda: _files_below(base))
+        if self.base != base:
+            lines.append(f"the paths count from the folder {self.base.name}")
         samples, self._faults = table_listing(images, lines, options)
         super().__init__(path, samples)
 
@@ -148,13 +149,6 @@ class _Files:
         self.__init__(state["base"])  # type: ignore[misc]
 
 
-def _folder_of(base: RemotePath, images: Sequence[TableRow]) -> RemotePath | None:
-    """Return the one sub-folder where a table's first images are; None if they are in `base`."""
-    names = [image.path for image in images[:_JUDGED]]
-    own = _Files(base)
-    if not names or any(own.is_there(name) for name in names):
-        return None
+def _files_below(base: RemotePath) -> list[_Files]:
     folders = [base / name for name, told in children(base) if told["type"] == "directory"]
-    files = [_Files(folder) for folder in sorted(folders, key=str)[:_FOLDERS]]
-    holding = [each.base for each in files if all(each.is_there(name) for name in names)]
-    return holding[0] if len(holding) == 1 else None
+    return [_Files(folder) for folder in sorted(folders, key=str)[:_FOLDERS]]
