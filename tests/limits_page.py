@@ -83,6 +83,7 @@ MEANINGS = {
     "cache.space.MAX_DIMENSION": "numbers of a feature",
     "engine.exporters.keras_config._MAX_CONFIG": "bytes of a .keras file's description",
     "engine.exporters.keras_config._MAX_UNPACKED": "bytes that a .keras file unpacks to",
+    "engine.exporters.output._MAX_BYTES": "bytes of a file that may be an earlier export",
     "engine.exporters.limits.MEMORY": "bytes of memory of an export",
     "engine.exporters.limits.MEMORY_PER_BYTE": "bytes more for each byte of the network's file",
     "engine.exporters.limits.SECONDS": "seconds of an export",
