@@ -24,10 +24,16 @@ _PATIENCE = 60
 
 # Who kills a worker is found by this job, at one death each, not by the scheduler. And a worker
 # that died comes back, however long a busy machine takes to start it, not within 15 seconds only.
+# The rest is what Dask looks at itself for: by default so often that it takes two cores 3 % of
+# their time.
 _LOCAL = MappingProxyType(
     {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.deploy.lost-worker-timeout": "1 day",
+        "distributed.worker.profile.enabled": False,
+        "distributed.worker.memory.monitor-interval": "1s",
+        "distributed.admin.tick.interval": "1s",
+        "distributed.admin.system-monitor.interval": "5s",
     }
 )
 

@@ -5,6 +5,7 @@ import threading
 from distributed import Worker, WorkerPlugin, get_worker
 
 from cache.failures import Failure, first_line
+from engine.process.allocator import keep_freed_memory
 from engine.runner.task import Job, Report, Session, this_kind
 from engine.runner.wire import packed_report, unpacked_samples
 
@@ -20,6 +21,7 @@ class SessionPlugin(WorkerPlugin):  # type: ignore[misc]  # Dask's are not typed
     def setup(self, worker: Worker) -> None:
         """Begin, in the worker's process: nothing is loaded before the first task."""
         del worker
+        keep_freed_memory()
         self._lock, self._session = threading.Lock(), None
         self._stopped = ""
 

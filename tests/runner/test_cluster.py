@@ -372,6 +372,15 @@ def test_a_job_that_is_stopped_finishes_what_it_has_begun(
         assert len(plugin.session(replace(given, key="other")).run(images.samples, "w").rows) > 0
 
 
+def test_a_worker_keeps_the_memory_of_a_picture_for_the_next_one(monkeypatch):
+    from engine.runner import worker
+
+    called = []
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: called.append(True))
+    worker.SessionPlugin().setup(None)
+    assert called == [True]
+
+
 def test_no_more_tasks_run_at_once_than_there_are_cores(
     tmp_path, pictures, options, capsys, monkeypatch
 ):
