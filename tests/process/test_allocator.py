@@ -49,5 +49,5 @@ def test_where_nothing_was_set_nothing_is_changed(monkeypatch):
 
 def test_a_library_without_such_a_function_is_left_as_it_is(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
-    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: object())
     assert not allocator.keep_freed_memory()

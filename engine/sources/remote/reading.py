@@ -15,12 +15,18 @@ from engine.sources.remote.address import RemotePath
 # that a server turned away do not come back at once.
 ATTEMPTS, PAUSE_SECONDS = 4, 0.5
 
+# After how long a request without an answer counts as a fault: gcsfs would wait for ever.
+ANSWER_SECONDS = 120.0
+
 # What is read ahead of a stream's reader, as of a packed tar or a table.
 AHEAD_BYTES = 2**20
 
 # Faults that the same request would meet again.
 _LASTING = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 _TOO_BUSY = (408, 425, 429)
+
+# What aiohttp, gcsfs and adlfs call the status of an answer in their errors.
+_STATUS = ("status", "code", "status_code")
 
 Answer = TypeVar("Answer")
 
@@ -48,8 +54,9 @@ def retried(request: Callable[[], Answer]) -> Answer:
 
 
 def _is_lasting(error: Exception) -> bool:
-    status = getattr(error, "status", None)
-    return isinstance(status, int) and 400 <= status < 500 and status not in _TOO_BUSY
+    told = (getattr(error, name, None) for name in _STATUS)
+    status = next((value for value in told if isinstance(value, int)), 0)
+    return 400 <= status < 500 and status not in _TOO_BUSY
 
 
 def describe(place: RemotePath) -> dict[str, Any]:
@@ -100,7 +107,11 @@ def read_range(place: RemotePath, start: int, size: int) -> bytes:
 
 
 def _read(place: RemotePath, start: int, size: int) -> bytes:
-    request = _read_from_web if place.is_web else _read_part
+    request = _read_part
+    if place.is_web:
+        request = _read_from_web
+    elif place.shown.startswith("hdfs://"):
+        request = _read_from_hadoop
     try:
         return retried(lambda: request(place, start, size))
     except FileNotFoundError:
@@ -110,7 +121,14 @@ def _read(place: RemotePath, start: int, size: int) -> bytes:
 
 
 def _read_part(place: RemotePath, start: int, size: int) -> bytes:
-    data: bytes = place.files.cat_file(place.key, start=start, end=start + size)
+    files, part = place.files, {"start": start, "end": start + size}
+    data: bytes
+    if files.async_impl:
+        from fsspec.asyn import sync
+
+        data = sync(files.loop, files._cat_file, place.key, **part, timeout=ANSWER_SECONDS)
+    else:
+        data = files.cat_file(place.key, **part)
     if len(data) > size:
         raise Unreadable("cannot be read: the server gives more than it was asked for")
     return data
@@ -125,10 +143,21 @@ def _read_from_web(place: RemotePath, start: int, size: int) -> bytes:
     with place.files.open(place.key, block_size=0, size=1, headers=headers) as stream:
         if start and stream.r.status != 206:
             raise Unreadable("the server gives files only as a whole; download it")
-        pieces, left = [], size
-        while left and (piece := stream.read(left)):
-            pieces.append(piece)
-            left -= len(piece)
+        return _read_next(stream, size)
+
+
+def _read_from_hadoop(place: RemotePath, start: int, size: int) -> bytes:
+    """Read without fsspec's `cat_file`, which seeks in a stream that cannot, or gives all."""
+    with place.files.open(place.key, "rb") as file:
+        file.seek(start)
+        return _read_next(file, size)
+
+
+def _read_next(stream: Any, size: int) -> bytes:
+    pieces, left = [], size
+    while left and (piece := stream.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
     return b"".join(pieces)
 
 

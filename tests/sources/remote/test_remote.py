@@ -1,5 +1,6 @@
 """engine.sources.remote: the same samples and bytes as on a disk, from wherever fsspec reads."""
 
+import asyncio
 import pickle
 import sys
 import threading
@@ -27,7 +28,7 @@ from engine.sources.base import SourceOptions, Unreadable
 from engine.sources.load import Loader, none_cached
 from engine.sources.open import inputs, open_source
 from engine.sources.remote import listing, reading
-from engine.sources.remote.address import is_remote, remote_path, unsigned
+from engine.sources.remote.address import RemotePath, is_remote, remote_path, unsigned
 from engine.sources.remote.matching import remote_matches
 from engine.sources.remote.reading import RemoteFile, read_object, read_range
 
@@ -242,6 +243,48 @@ def test_no_more_is_read_than_an_image_may_have(tmp_path, web, memory, monkeypat
     for address in (f"{web.url}/1.jpg", f"{memory}/1.jpg"):
         with pytest.raises(Unreadable, match="larger than"):
             read_object(remote_path(address))
+
+
+def test_parts_of_hadoop_s_files(tmp_path, monkeypatch):
+    fs = pytest.importorskip("pyarrow.fs")
+    monkeypatch.setattr(fs, "HadoopFileSystem", lambda **_: fs.LocalFileSystem())
+    (tmp_path / "a.bin").write_bytes(bytes(range(100)))
+    place = remote_path(f"hdfs://host{tmp_path}/a.bin")
+    assert read_object(place) == bytes(range(100))
+    assert read_range(place, 0, 3) == bytes(range(3))
+    assert read_range(place, 97, 9) == bytes(range(97, 100))
+    with pytest.raises(Unreadable, match="no such file"):
+        read_object(place.parent / "none.bin")
+
+
+def test_an_answer_that_never_comes_is_a_fault(monkeypatch):
+    from fsspec.asyn import AsyncFileSystem
+
+    asked = []
+
+    class Silent(AsyncFileSystem):
+        async def _cat_file(self, path, **part):
+            asked.append((path, part))
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(reading, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(reading, "PAUSE_SECONDS", 0)
+    with pytest.raises(Unreadable, match="cannot be read: "):
+        read_range(RemotePath("gs://bucket/a", Silent(), "bucket/a"), 2, 5)
+    assert asked == [("bucket/a", {"start": 2, "end": 7})] * 4
+
+
+@pytest.mark.parametrize("name", ["status", "code", "status_code"])
+def test_what_a_server_refuses_is_asked_for_once(name):
+    asked = []
+
+    def request():
+        asked.append(name)
+        raise type("Refusal", (Exception,), {name: 416})
+
+    with pytest.raises(Unreadable):
+        reading.retried(request)
+    assert len(asked) == 1
 
 
 def test_a_server_that_gives_files_only_as_a_whole(tmp_path):
