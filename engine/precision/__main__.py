@@ -13,6 +13,9 @@ from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 
+# Seconds between two lines of progress: a making has four steps.
+_LINE_INTERVAL = 2.0
+
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m engine.precision") -> int:
     """Run the command; return its exit code."""
@@ -42,9 +45,13 @@ def _quantize(arguments: argparse.Namespace, console: Console) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from engine.precision.handover import read_pixels
     from engine.precision.worker import quantize_file
+    from engine.process.progress import shown_progress
 
     pixels = read_pixels(Path(arguments.pixels))
-    result = quantize_file(Path(arguments.model), pixels, Path(arguments.out), arguments.precision)
+    with shown_progress("step", quiet=console.quiet, interval=_LINE_INTERVAL) as progress:
+        result = quantize_file(
+            Path(arguments.model), pixels, Path(arguments.out), arguments.precision, progress
+        )
     console.result(result.payload(), result.parity.summary())
 
 

@@ -28,11 +28,12 @@ from engine.precision.int8_file import write_int8, write_model
 from engine.precision.margin import holds, is_settled, share_of
 from engine.precision.parity import Parity
 from engine.precision.verdict import objections_to
+from engine.process.progress import Progress, no_progress
 
 _log = logging.getLogger(__name__)
 
-# Files that are made, at most.
-_FILES = 3
+# Files that are made, at most; steps that progress counts.
+_FILES, _STEPS = 3, 4
 
 # The share of what features may lose that another file is to lose, two standard errors added.
 _AIM_OF_FILE = 0.9
@@ -56,29 +57,39 @@ class FastFile:
 
 
 def write_fast(
-    path: Path, record: Mapping[str, Any], pixels: CalibrationPixels, out: Path
+    path: Path,
+    record: Mapping[str, Any],
+    pixels: CalibrationPixels,
+    out: Path,
+    progress: Progress = no_progress,
 ) -> FastFile:
     """Write a form of an exported fp32 model with fewer multiplications, int8 where that pays.
 
     Whether int8 pays is asked as `auto` asks it, of the float form and its int8. record: what the
-    fp32 model says about itself.
+    fp32 model says about itself. progress: counts four steps of about the same length, the last
+    three again for each further file.
 
     Raises:
         Failure: it has no form that is faster and whose features hold.
     """
+    progress(0, _STEPS)
     started, compared = time.perf_counter(), 0.0
     # Weights are mapped out of their file as long as they are only read.
     bare = without_weights(load_onnx(path), path)
     known = survey(FloatModel(bare, path.resolve().parent), pixels.calibration)
     form, aim = None, AIM
     for _ in range(_FILES):
+        progress(1, _STEPS)
         form = fast_form(known, aim, form)
         if form is None:
             break
+        progress(2, _STEPS)
         levels = _write_form(path, {**record, **_made_fast(form)}, (form.splits, pixels), out)
+        progress(3, _STEPS)
         before = time.perf_counter()
         parity, features = compare(path, out, pixels, is_settled)
         compared = time.perf_counter() - before
+        progress(4, _STEPS)
         if holds(parity, features):
             seconds = time.perf_counter() - started - compared
             return FastFile(levels, form.ranks, parity, features, seconds)

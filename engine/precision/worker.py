@@ -17,14 +17,20 @@ from engine.precision.comparison import compare
 from engine.precision.fast_file import write_fast
 from engine.precision.handover import CalibrationPixels, Quantized, features_file
 from engine.precision.int8_file import write_int8
+from engine.process.progress import Progress, no_progress
 
 
 def quantize_file(
-    path: Path, pixels: CalibrationPixels, out: Path, precision: str = "int8"
+    path: Path,
+    pixels: CalibrationPixels,
+    out: Path,
+    precision: str = "int8",
+    progress: Progress = no_progress,
 ) -> Quantized:
     """Write the int8 or fast form of an exported fp32 model to `out` and measure its parity.
 
-    The features that were compared are written beside it, see `features_file`.
+    The features that were compared are written beside it, see `features_file`. progress: of a fast
+    form, see `write_fast`.
 
     Raises:
         Failure: `path` is not what this exporter wrote, takes images of another size, or has no
@@ -39,7 +45,7 @@ def quantize_file(
     calibrated_on = len(pixels.calibration)
     if precision == "fast":
         del model
-        fast = write_fast(path, record, pixels, out)
+        fast = write_fast(path, record, pixels, out, progress)
         onnx.checker.check_model(out)
         fast.features.write(features_file(out))
         return Quantized(

@@ -62,7 +62,11 @@ def test_a_file_that_does_not_hold_is_followed_by_one_that_loses_less(
 ):
     answers(monkeypatch, False, True)
     out = tmp_path / "model.onnx"
-    found = quantize_file(fp32.path, pixels, out, "fast")
+    steps = []
+    found = quantize_file(
+        fp32.path, pixels, out, "fast", lambda done, total: steps.append((done, total))
+    )
+    assert steps == [(n, 4) for n in (0, 1, 2, 3, 4, 1, 2, 3, 4)]
     assert aims == [(AIM, None), (pytest.approx(AIM - (1.1 - 0.9)), 0.8)]
     assert list(found.ranks.values()) == [8]
     record = json.loads({e.key: e.value for e in onnx.load(out).metadata_props}[METADATA_KEY])
