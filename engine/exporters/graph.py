@@ -1,5 +1,6 @@
 """From a traced network and its weights to one checked ONNX file: pixels in, features out."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -90,11 +91,15 @@ def _folded(model: onnx.ModelProto) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "folded.onnx"
         options.optimized_model_filepath = str(path)
+        data = model.SerializeToString()
         try:
-            onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # each of ONNX Runtime's errors is an Exception of its own
+            if shutil.disk_usage(folder).free < len(data):  # which none of them says
+                raise Failure(
+                    f"{Path(folder).parent} is full: free {len(data) / 1e6:.1f} MB there, or name "
+                    "another folder in TMPDIR"
+                ) from error
             raise Failure(f"ONNX Runtime does not take the network: {first_line(error)}") from error
         folded = onnx.load(path)
     # ONNX Runtime lists all operator sets that it knows.

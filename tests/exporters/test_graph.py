@@ -1,5 +1,10 @@
 """One ONNX file out of a network and its weights, and ONNX files from strangers."""
 
+import os
+import shutil
+import signal
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -132,6 +137,23 @@ def test_other_types_than_float32_are_refused():
     model = network(nodes, {"out": ["N", 3, 4, 4]}, kind=TensorProto.FLOAT16)
     with pytest.raises(Failure, match=r"image is of float16, not of float$"):
         graph_of(model, {}, None)
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NONBLOCK"), reason="files are limited elsewhere")
+def test_a_full_temporary_folder_is_told_as_such(tmp_path, monkeypatch):
+    """ONNX Runtime says only that what it makes cannot be serialised."""
+    import resource
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    before, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))  # no byte fits
+    try:
+        with pytest.raises(Failure, match=r"is full: free 0\.0 MB there, or name another"):
+            write_model(graph_of(two_outputs(), {}, "sums"), NONE, {}, tmp_path / "out.onnx")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, most))
+        signal.signal(signal.SIGXFSZ, previous)
 
 
 def test_a_network_that_onnx_runtime_does_not_take_is_one_line(tmp_path):
