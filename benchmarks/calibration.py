@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add_source(parser)
     add_backbone_options(parser)
-    parser.add_argument("--calibrate-on", type=positive, default=64, metavar="N", help="images; 64")
+    parser.add_argument("--calibrate-on", type=positive, default=32, metavar="N", help="images; 32")
     parser.add_argument("--compare-on", type=positive, default=300, metavar="N", help="others; 300")
     parser.add_argument("--rounds", type=positive, default=3, metavar="N", help="of speeds; 3")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="a speed; 2")
@@ -146,7 +146,7 @@ def quantized(
         activations = {site: _without_means(seen) for site, seen in activations.items()}
     layers = round_layers(network, activations, levels=variant.levels)
     if not variant.in_float:
-        activations = over_more_images(network, activations, layers, calibration)
+        activations = over_more_images(network, activations, layers, calibration[IN_FLOAT:])
     return integer_form(network, activations, layers)
 
 

@@ -21,7 +21,7 @@ from benchmarks.measuring.options import add_source, benchmark_parser, finish, n
 from benchmarks.measuring.process import Run, python, run
 from benchmarks.measuring.rate import rate
 from benchmarks.measuring.record import table
-from benchmarks.product import cached_features, emptied, head_accuracy, pixels_of
+from benchmarks.product import CALIBRATED, cached_features, emptied, head_accuracy, pixels_of
 from cache.commandline.command import Console, run_command
 from cache.failures import Failure
 from cache.store import FeatureCache
@@ -84,7 +84,7 @@ def _benchmark(arguments: argparse.Namespace, console: Console) -> None:
             images = done.result["computed"] + done.result["hits"]
             emptied(ready)
         size = (int(space.description["height"]), int(space.description["width"]))
-        pixels = pixels_of(arguments.source, CALIBRATION, size)
+        pixels = pixels_of(arguments.source, CALIBRATED, size)
         rounds = []
         for number in range(arguments.rounds):
             console.say(f"round {number + 1} of {arguments.rounds}")
@@ -163,7 +163,7 @@ def _features(caches: dict[str, Path], seeds: int) -> dict[str, Any]:
     }
     return {
         "images": len(held["fp32"].features),
-        "calibrated_among_them": min(CALIBRATION, len(held["fp32"].features)),
+        "calibrated_among_them": min(CALIBRATION["int8"], len(held["fp32"].features)),
         "cosines": {
             precision: {
                 "mean": float(values.mean()),

@@ -29,6 +29,9 @@ from engine.sources.order import interleave
 
 PRECISIONS = ("fp32", "int8")
 
+# Images that models are made by where several precisions are to have the same.
+CALIBRATED = max(CALIBRATION.values())
+
 
 @dataclass(frozen=True)
 class CachedFeatures:
@@ -103,7 +106,7 @@ def labelled_pixels(location: str, count: int, size: tuple[int, int]) -> DrawnPi
     found: dict[bytes, tuple[np.ndarray, str]] = {}
     with open_source(location) as source:
         for sample in interleave(source.samples, 0):
-            if len(found) == CALIBRATION + count:
+            if len(found) == CALIBRATED + count:
                 break
             read = source.read(sample)
             try:
@@ -112,7 +115,7 @@ def labelled_pixels(location: str, count: int, size: tuple[int, int]) -> DrawnPi
                 continue
     pixels = np.stack([each for each, _ in found.values()])
     labels = np.array([label for _, label in found.values()])
-    calibrated = min(CALIBRATION, len(pixels) // 2)
+    calibrated = min(CALIBRATED, len(pixels) // 2)
     return DrawnPixels(pixels[:calibrated], pixels[calibrated:], labels[calibrated:])
 
 

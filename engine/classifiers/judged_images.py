@@ -25,7 +25,7 @@ _MOST = 1000
 _PATHS_ALONE = SourceOptions(labels="none", splits="none")
 
 # Of a source that is all there is, so many calibrate: half of it at most.
-_CALIBRATING = CALIBRATION + HELD_OUT
+_CALIBRATING = max(CALIBRATION.values()) + HELD_OUT
 
 
 @dataclass(frozen=True)

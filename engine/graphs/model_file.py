@@ -17,6 +17,11 @@ def data_file(model: Path) -> Path:
     return model.with_name(f"{model.name}.data")
 
 
+def size_on_disk(model: Path) -> int:
+    """Return the bytes of a model's files that are there."""
+    return sum(file.stat().st_size for file in (model, data_file(model)) if file.exists())
+
+
 @dataclass(frozen=True)
 class Digests:
     """The SHA-256 of a model's files; `data` is None for a model that is one file."""

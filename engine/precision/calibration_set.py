@@ -1,7 +1,7 @@
 """Which of a source's images int8 is calibrated on, and which others its parity is measured on."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from engine.images.framing import Framing
-from engine.precision.handover import CalibrationPixels
 from engine.sources.load import LoadedSample, Loader, none_cached
 from engine.sources.open import Sample, Source
 from engine.sources.order import interleave
 
-CALIBRATION, HELD_OUT = 64, 128
+# Images that each precision is made by, and others that it is compared on at most: see
+# docs/decisions/053 and 056.
+CALIBRATION: Mapping[str, int] = {"int8": 32, "fast": 64}
+HELD_OUT = 128
 
 # The fewest images that are worth anything: half are calibrated on, half compared.
 LEAST = 16
@@ -43,57 +45,91 @@ class Images:
         return {**self.framing.identity, "decode_rule": self.decode_rule}
 
 
-@dataclass(frozen=True)
 class CalibrationSet:
-    """Pixels to make and judge a model by. digests: uint8 (N, 32), of the images held out."""
+    """Pixels to make and judge a model by, decoded as they are asked for. One thread's.
 
-    pixels: CalibrationPixels
-    digests: np.ndarray
+    calibration: uint8 (N, H, W, 3) RGB.
+    """
+
+    def __init__(self, decoding: "_Decoding", calibrated: int) -> None:
+        """calibrated: how many images are calibrated on; all others are held out."""
+        self._decoding, self._calibrated = decoding, calibrated
+        self.calibration = _stacked(decoding.first(calibrated))
+
+    def first(self, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first `count` images held out, None for all, and their labels.
+
+        uint8 (N, H, W, 3), int64 (N,), -1 for no label; fewer where there are no more.
+        """
+        items = self._held_out(HELD_OUT if count is None else min(count, HELD_OUT))
+        return _stacked(items), np.array([self._decoding.code(item) for item in items], np.int64)
+
+    def digests(self, count: int) -> np.ndarray:
+        """Return the digests of the first `count` images held out: uint8 (N, 32)."""
+        digests = b"".join(item.digest for item in self._held_out(count))
+        return np.frombuffer(digests, np.uint8).reshape(-1, 32)
+
+    def _held_out(self, count: int) -> list[LoadedSample]:
+        return self._decoding.first(self._calibrated + count)[self._calibrated :]
 
 
-def calibration_set(images: Images, size: tuple[int, int]) -> CalibrationSet | None:
+def calibration_set(
+    images: Images, size: tuple[int, int], precision: str = "int8"
+) -> CalibrationSet | None:
     """Return distinct images of a source, a seeded, class-balanced choice; None if there are few.
 
     The same images, seed and decoding give the same pixels, in whatever order the samples are.
-    size: (height, width).
+    size: (height, width). precision: of what is made by them.
     """
+    most = CALIBRATION[precision]
     # By path first: an archive gives the images that its folder gives, in whatever order it comes.
     by_path = sorted(images.samples, key=lambda sample: sample.path)
-    order = interleave(by_path, images.seed)[: CALIBRATION + HELD_OUT + _SPARE]
-    loaded = _load(images, order, size)
-    distinct = {loaded[s].digest: loaded[s] for s in reversed(order) if s in loaded}
-    items = list(reversed(distinct.values()))[: CALIBRATION + HELD_OUT]
-    if len(items) < LEAST:
-        return None
-    pixels = np.stack([item.pixels for item in items if item.pixels is not None])
-    digests = np.frombuffer(b"".join(item.digest for item in items), np.uint8).reshape(-1, 32)
-    labels = [item.sample.label for item in items]
-    codes = {label: n for n, label in enumerate(sorted({x for x in labels if x is not None}))}
-    numbers = np.array([-1 if label is None else codes[label] for label in labels])
-    calibrated = min(CALIBRATION, len(items) // 2)
-    return CalibrationSet(
-        CalibrationPixels(pixels[:calibrated], pixels[calibrated:], numbers[calibrated:]),
-        digests[calibrated:],
-    )
+    order = interleave(by_path, images.seed)[: most + HELD_OUT + _SPARE]
+    decoding = _Decoding(images, order, size)
+    count = len(decoding.first(2 * most))
+    return CalibrationSet(decoding, count // 2) if count >= LEAST else None
 
 
-def _load(
-    images: Images, order: Sequence[Sample], size: tuple[int, int]
-) -> dict[Sample, LoadedSample]:
-    """Return the samples that can be decoded, up to as many distinct ones as are used."""
-    chosen = set(order)
-    # A packed archive can be read in its own order alone, and so to its end.
-    sequential = images.source.sequential
-    reading = [s for s in images.samples if s in chosen] if sequential else order
-    loader = Loader(images.source, none_cached, size, images.framing)
-    loaded: dict[Sample, LoadedSample] = {}
-    digests: set[bytes] = set()
-    enough = threading.Event()
-    with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
-        for item in loader.load(reading, pool, 4 * images.threads, enough):
-            if item.pixels is not None:
-                loaded[item.sample] = item
-                digests.add(item.digest)
-            if not sequential and len(digests) == CALIBRATION + HELD_OUT:
-                enough.set()
-    return loaded
+def _stacked(items: Sequence[LoadedSample]) -> np.ndarray:
+    return np.stack([item.pixels for item in items if item.pixels is not None])
+
+
+class _Decoding:
+    """The distinct images of a choice that can be decoded, as many as were asked for so far."""
+
+    def __init__(self, images: Images, order: Sequence[Sample], size: tuple[int, int]) -> None:
+        self._images, self._order = images, order
+        self._loader = Loader(images.source, none_cached, size, images.framing)
+        self._read = 0  # samples of the order
+        self._distinct: dict[bytes, LoadedSample] = {}
+        labels = sorted({sample.label for sample in order if sample.label is not None})
+        self._codes = {label: code for code, label in enumerate(labels)}
+
+    def code(self, item: LoadedSample) -> int:
+        """Return the number of an image's label, -1 where it has none."""
+        label = item.sample.label
+        return -1 if label is None else self._codes[label]
+
+    def first(self, count: int) -> list[LoadedSample]:
+        """Return the first `count` images, fewer where there are no more."""
+        while len(self._distinct) < count and self._read < len(self._order):
+            missing = count - len(self._distinct)
+            # A packed archive can be read in its own order alone, and so to its end.
+            ahead = len(self._order) if self._images.source.sequential else missing
+            samples = self._order[self._read : self._read + ahead]
+            self._read += len(samples)
+            loaded = self._load(samples)
+            for sample in samples:
+                if sample in loaded:
+                    self._distinct.setdefault(loaded[sample].digest, loaded[sample])
+        return list(self._distinct.values())[:count]
+
+    def _load(self, samples: Sequence[Sample]) -> dict[Sample, LoadedSample]:
+        """Return the samples that can be decoded."""
+        images = self._images
+        if images.source.sequential:
+            chosen = set(samples)
+            samples = [sample for sample in images.samples if sample in chosen]
+        with ThreadPoolExecutor(images.threads, thread_name_prefix="calibration") as pool:
+            loaded = self._loader.load(samples, pool, 4 * images.threads, threading.Event())
+            return {item.sample: item for item in loaded if item.pixels is not None}

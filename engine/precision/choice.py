@@ -21,7 +21,7 @@ from engine.precision.cached_model import (
     keep_model,
     made_spaces,
 )
-from engine.precision.calibration_set import LEAST, Images, calibration_set
+from engine.precision.calibration_set import HELD_OUT, LEAST, Images, calibration_set
 from engine.precision.handover import (
     ComparedFeatures,
     Quantized,
@@ -214,23 +214,24 @@ def make_candidate(model: ModelFile, images: Images, folder: Path, precision: st
         TooFewImages: as it says.
         Failure, Interrupted: see `engine.precision.handover.make_model`.
     """
-    chosen = calibration_set(images, (model.description.height, model.description.width))
+    size = (model.description.height, model.description.width)
+    chosen = calibration_set(images, size, precision)
     if chosen is None:
         raise TooFewImages(f"{precision} needs {LEAST} different images to calibrate on")
     _log.info(
         "calibrating %s, once, on %s and comparing it with fp32 on up to %s%s",
         precision,
-        counted(len(chosen.pixels.calibration), "image"),
-        counted(len(chosen.pixels.held_out), "other"),
+        counted(len(chosen.calibration), "image"),
+        counted(min(HELD_OUT, len(images.samples) - len(chosen.calibration)), "other"),
         _TAKES.get(precision, ""),
     )
     file = folder / MODEL_NAME
-    quantized = make_model(model.path, chosen.pixels, file, precision)
+    quantized = make_model(model.path, chosen, file, precision)
     features = read_features(features_file(file))
     return Candidate(
         file,
         quantized,
         objections_to(quantized.parity),
         features,
-        chosen.digests[: len(features.fp32)],
+        chosen.digests(len(features.fp32)),
     )

@@ -21,9 +21,9 @@ from engine.factorization.convolutions import Split, split_convolutions
 from engine.factorization.float_model import FloatModel
 from engine.graphs.files import load_onnx, metadata_of, without_weights
 from engine.graphs.model_file import data_file
-from engine.precision.comparison import compare
+from engine.precision.comparison import TimedNetwork, compare
 from engine.precision.fast import AIM, FastForm, fast_form, survey
-from engine.precision.handover import CalibrationPixels, ComparedFeatures
+from engine.precision.handover import ComparedFeatures, Pixels
 from engine.precision.int8_file import write_int8, write_model
 from engine.precision.margin import holds, is_settled, share_of
 from engine.precision.parity import Parity
@@ -59,7 +59,7 @@ class FastFile:
 def write_fast(
     path: Path,
     record: Mapping[str, Any],
-    pixels: CalibrationPixels,
+    pixels: Pixels,
     out: Path,
     progress: Progress = no_progress,
 ) -> FastFile:
@@ -87,7 +87,8 @@ def write_fast(
         levels = _write_form(path, {**record, **_made_fast(form)}, (form.splits, pixels), out)
         progress(3, _STEPS)
         before = time.perf_counter()
-        parity, features = compare(path, out, pixels, is_settled)
+        with TimedNetwork(path) as fp32, TimedNetwork(out) as other:
+            parity, features = compare(fp32, other, pixels, is_settled)
         compared = time.perf_counter() - before
         progress(4, _STEPS)
         if holds(parity, features):
@@ -109,7 +110,7 @@ def _made_fast(form: FastForm) -> dict[str, Any]:
 def _write_form(
     path: Path,
     record: Mapping[str, Any],
-    made: tuple[Mapping[str, Split], CalibrationPixels],
+    made: tuple[Mapping[str, Split], Pixels],
     out: Path,
 ) -> int | None:
     """Write a split form of an fp32 model; return its levels. record: what it says about itself."""
@@ -127,8 +128,9 @@ def _write_form(
     del model
     levels = weight_levels()
     on_integers = {**record, "quantization": {"levels": levels}}
-    write_int8(load_onnx(floats), on_integers, pixels, out, floats)
-    parity, _ = compare(floats, out, pixels)
+    with TimedNetwork(floats) as fp32, TimedNetwork(out) as other:
+        write_int8(load_onnx(floats), on_integers, pixels, out, fp32)
+        parity, _ = compare(fp32, other, pixels)
     if not objections_to(parity):
         return levels
     for source, target in ((data_file(floats), data_file(out)), (floats, out)):

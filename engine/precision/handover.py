@@ -9,17 +9,32 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from cache.failures import Failure
-from engine.graphs.model_file import Digests, data_file
+from engine.graphs.model_file import Digests, size_on_disk
 from engine.precision.parity import Parity
 from engine.process.child import run_in_child
 
-# Bytes of a model that is made int8 in this process.
-_SMALL = 2**25
+# Bytes of a model that is made int8 in this process: VGG16's convolutions have 59 million, and
+# what is left of them when the pass begins is a fraction of what the pass itself needs.
+_SMALL = 2**26
+
+
+class Pixels(Protocol):
+    """Images to make a model by, of which those held out may be decoded as they are asked for."""
+
+    @property
+    def calibration(self) -> np.ndarray:
+        """uint8 (N, H, W, 3) RGB."""
+
+    def first(self, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first `count` images held out, None for all, and their labels.
+
+        uint8 (N, H, W, 3), int64 (N,), -1 for no label; fewer where there are no more.
+        """
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,10 @@ class CalibrationPixels:
     calibration: np.ndarray
     held_out: np.ndarray
     labels: np.ndarray
+
+    def first(self, count: int | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first `count` images held out, None for all, and their labels."""
+        return self.held_out[:count], self.labels[:count]
 
     def write(self, path: Path) -> None:
         """Write them to a .npz file."""
@@ -122,18 +141,18 @@ class Quantized:
         )
 
 
-def make_model(path: Path, pixels: CalibrationPixels, out: Path, precision: str) -> Quantized:
+def make_model(path: Path, pixels: Pixels, out: Path, precision: str) -> Quantized:
     """Write the int8 or fast form of an exported fp32 model to `out`.
 
     In a process of its own, which takes its memory with it when it ends; here where a model is so
-    small that the start of a process would take longer than the making.
+    small that the start of a process would not be worth it.
 
     Raises:
         Failure, Interrupted: see `quantize_in_child`.
     """
-    size = sum(file.stat().st_size for file in (path, data_file(path)) if file.exists())
-    if size > _SMALL or precision == "fast":
-        return quantize_in_child(path, pixels, out, precision)
+    if size_on_disk(path) > _SMALL or precision == "fast":
+        whole = CalibrationPixels(pixels.calibration, *pixels.first(None))
+        return quantize_in_child(path, whole, out, precision)
     from engine.precision.worker import quantize_file  # imports onnx
 
     return quantize_file(path, pixels, out, precision)

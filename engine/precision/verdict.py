@@ -13,7 +13,7 @@ _FAR_COSINE, _FAR_GAIN = 2.0, 1.25
 
 # Images of which int8 is taken at the earliest: of 16, one in five sets would hold none of those
 # that are lost altogether if one in ten were (docs/decisions/050).
-_LEAST_TAKEN = 32
+LEAST_TAKEN = 32
 
 # Heads that lose images only by as much chance as this have not even begun to look worse.
 NO_HINT = 0.25
@@ -59,7 +59,7 @@ def is_clear(parity: Parity) -> bool:
     if lost > _FAR_COSINE * allowed or parity.gain < MIN_GAIN / _FAR_GAIN:
         return True
     return (
-        parity.images >= _LEAST_TAKEN
+        parity.images >= LEAST_TAKEN
         and parity.gain >= MIN_GAIN * _FAR_GAIN
         and lost <= allowed / _FAR_COSINE
         and 1 - parity.cosine_min <= (1 - MIN_COSINE_P1) / _FAR_COSINE

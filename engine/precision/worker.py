@@ -13,16 +13,16 @@ from engine.backbones.preprocessing import preprocessing_named
 from engine.backbones.saturation import weight_levels
 from engine.graphs.files import load_onnx, metadata_of
 from engine.graphs.model_file import digests
-from engine.precision.comparison import compare
+from engine.precision.comparison import TimedNetwork, compare
 from engine.precision.fast_file import write_fast
-from engine.precision.handover import CalibrationPixels, Quantized, features_file
+from engine.precision.handover import Pixels, Quantized, features_file
 from engine.precision.int8_file import write_int8
 from engine.process.progress import Progress, no_progress
 
 
 def quantize_file(
     path: Path,
-    pixels: CalibrationPixels,
+    pixels: Pixels,
     out: Path,
     precision: str = "int8",
     progress: Progress = no_progress,
@@ -39,7 +39,7 @@ def quantize_file(
     started = time.perf_counter()
     model, record = _read_fp32(path)
     size = (record["height"], record["width"], 3)
-    for images in (pixels.calibration, pixels.held_out):
+    for images in (pixels.calibration, pixels.first(1)[0]):
         if images.shape[1:] != size:
             raise Failure(f"the pixels are of size {images.shape[1:]}, {path} takes {size}")
     calibrated_on = len(pixels.calibration)
@@ -53,11 +53,12 @@ def quantize_file(
         )
     levels = weight_levels()
     record |= {"precision": "int8", "quantization": {"levels": levels}}
-    write_int8(model, record, pixels, out, path)
-    del model
-    onnx.checker.check_model(out)
-    seconds = time.perf_counter() - started
-    parity, features = compare(path, out, pixels)
+    with TimedNetwork(path) as fp32, TimedNetwork(out) as other:
+        write_int8(model, record, pixels, out, fp32)
+        del model
+        onnx.checker.check_model(out)
+        seconds = time.perf_counter() - started
+        parity, features = compare(fp32, other, pixels)
     features.write(features_file(out))
     return Quantized(digests(out), levels, calibrated_on, seconds, parity)
 

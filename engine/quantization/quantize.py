@@ -20,7 +20,7 @@ from engine.quantization.rounding import Layers, round_layers
 _OPERATOR_SET = 13
 
 # Images that are run in fp32. Means are steady after a few, and ranges are widened by the others.
-IN_FLOAT = 8
+IN_FLOAT = 4
 
 
 def quantize(
@@ -38,14 +38,35 @@ def quantize(
         first IN_FLOAT count for more. levels: see `engine.quantization.rounding.quantize_weights`.
     file: one that the model was read from, see `engine.quantization.ranges.calibrate`.
     """
+    network, activations = seen_in_float(model, preprocessing, pixels, file)
+    return quantize_seen(network, activations, pixels, levels=levels)
+
+
+def seen_in_float(
+    model: onnx.ModelProto, preprocessing: Preprocessing, pixels: np.ndarray, file: Path | None
+) -> tuple[FloatNetwork, dict[str, Activations]]:
+    """Return what an exported model is to become, and its activations over the first images.
+
+    The first half of `quantize`, with its arguments.
+    """
     if operator_set(model) < _OPERATOR_SET:
         model = version_converter.convert_version(model, _OPERATOR_SET)
         file = None  # a constant of that name may be another now
     network = float_network(model, preprocessing)
-    activations = calibrate(network, pixels[:IN_FLOAT], file)
+    return network, calibrate(network, pixels[:IN_FLOAT], file)
+
+
+def quantize_seen(
+    network: FloatNetwork,
+    activations: Mapping[str, Activations],
+    pixels: np.ndarray,
+    *,
+    levels: int,
+) -> onnx.ModelProto:
+    """Return the int8 form of a network: the second half of `quantize`, which needs less memory."""
     layers = round_layers(network, activations, levels=levels)
     if len(pixels) > IN_FLOAT:
-        activations = over_more_images(network, activations, layers, pixels)
+        activations = over_more_images(network, activations, layers, pixels[IN_FLOAT:])
     return integer_form(network, activations, layers)
 
 

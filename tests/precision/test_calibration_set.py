@@ -1,6 +1,7 @@
 """Which images int8 is calibrated on, and which it is compared on."""
 
 import shutil
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import engine.precision.calibration_set
 from engine.images.decode import DECODE_RULE, decode
 from engine.images.framing import Framing
 from engine.precision.calibration_set import Images, calibration_set
+from engine.precision.handover import CalibrationPixels
+from engine.sources.load import Loader
 from engine.sources.open import open_source
 from engine.sources.order import interleave
 
@@ -18,7 +21,7 @@ SIZE = (32, 32)
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch):
-    for name, value in (("CALIBRATION", 8), ("HELD_OUT", 12), ("_SPARE", 4)):
+    for name, value in (("CALIBRATION", {"int8": 8}), ("HELD_OUT", 12), ("_SPARE", 4)):
         monkeypatch.setattr(engine.precision.calibration_set, name, value)
 
 
@@ -26,7 +29,7 @@ def pixels_of(path, seed=0, threads=2, size=SIZE):
     with open_source(path) as source:
         images = Images(source, source.samples, Framing(), DECODE_RULE, seed, threads)
         found = calibration_set(images, size)
-        return found and found.pixels
+        return found and CalibrationPixels(found.calibration, *found.first(None))
 
 
 def as_bytes(found):
@@ -50,11 +53,12 @@ def test_they_are_the_first_of_the_order_that_is_extracted(tmp_path):
 
 def test_the_order_of_the_samples_does_not_matter(tmp_path):
     with open_source(write_pictures(tmp_path / "p", 20)) as source:
-        both = [
-            calibration_set(Images(source, samples, Framing(), DECODE_RULE, 0, 2), SIZE).pixels
+        one, other = (
+            calibration_set(Images(source, samples, Framing(), DECODE_RULE, 0, 2), SIZE)
             for samples in (source.samples, interleave(source.samples, 3))
-        ]
-    assert as_bytes(both[0]) == as_bytes(both[1])
+        )
+        assert one.calibration.tobytes() == other.calibration.tobytes()
+        np.testing.assert_array_equal(one.first(None)[0], other.first(None)[0])
 
 
 def test_seed_and_nothing_else_chooses_them(tmp_path):
@@ -104,3 +108,29 @@ def test_images_without_labels_have_none(tmp_path):
 def test_they_have_the_size_that_the_network_takes(tmp_path):
     found = pixels_of(write_pictures(tmp_path / "p", 10), size=(24, 40))
     assert found.calibration.shape == (8, 24, 40, 3)
+
+
+def test_images_held_out_are_decoded_as_they_are_asked_for(tmp_path, monkeypatch):
+    """And those of a stage are the first of the next one, with their digests."""
+    decoded = []
+    load = Loader.load
+
+    def counted(self, samples, *rest):
+        decoded.extend(samples)
+        return load(self, samples, *rest)
+
+    monkeypatch.setattr(Loader, "load", counted)
+    with open_source(write_pictures(tmp_path / "p", 20)) as source:
+        images = Images(source, source.samples, Framing(), DECODE_RULE, 0, 2)
+        found = calibration_set(images, SIZE)
+        order = interleave(source.samples, 0)
+        assert len(decoded) == 16  # as many as are calibrated on are held out without asking
+        few, labels = found.first(5)
+        assert (len(few), len(labels), len(decoded)) == (5, 5, 16)
+        more, _ = found.first(10)
+        assert len(decoded) == 18
+        np.testing.assert_array_equal(more[:5], few)
+        assert decoded == order[:18]
+        digests = [sha256(source.read(sample)).digest() for sample in order[8:18]]
+        assert found.digests(10).tobytes() == b"".join(digests)
+        assert len(found.first(None)[0]) == len(found.first(100)[1]) == 12

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from engine.precision.parity import Parity, measure_parity
+from engine.precision.parity import Parity, first_percentile, measure_parity
 
 RATES = (10.0, 35.0)
 
@@ -77,3 +77,9 @@ def test_the_payload_is_json_and_comes_back(counts):
     for figure in ("3.50 times as fast", f"{parity.cosine_mean:.4f} mean"):
         assert figure in parity.summary()
     assert ("heads agree on" in parity.summary()) == (len(counts) == 2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 16, 101, 128])
+def test_the_first_percentile_is_numpys(count):
+    values = np.random.default_rng(count).random(count)
+    assert first_percentile(values) == pytest.approx(np.percentile(values, 1), rel=1e-12)

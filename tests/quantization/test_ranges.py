@@ -14,7 +14,7 @@ from engine.backbones.preprocessing import NETWORK_INPUT, PREPROCESSINGS
 from engine.quantization.network import float_network
 from engine.quantization.pixel_input import PIXELS
 from engine.quantization.quantize import IN_FLOAT, over_more_images, quantize
-from engine.quantization.ranges import calibrate, with_room
+from engine.quantization.ranges import calibrate, seen_in_int8, with_room
 from engine.quantization.rounding import round_layers
 
 NODES = [
@@ -101,7 +101,7 @@ def few_and_all(pixels):
     floats = float_network(model(ROUNDED, KERNELS, "features", "torch"), PREPROCESSINGS["torch"])
     known = calibrate(floats, pixels[:IN_FLOAT])
     layers = round_layers(floats, known, levels=127)
-    widened = over_more_images(floats, known, layers, pixels)
+    widened = over_more_images(floats, known, layers, pixels[IN_FLOAT:])
     return floats, known, widened, calibrate(floats, pixels)
 
 
@@ -150,12 +150,18 @@ def test_images_after_the_first_few_are_run_in_int8_alone(monkeypatch):
         in_float.append(len(pixels))
         return calibrate(floats, pixels, file)
 
+    def seen(int8, quantizers, activations, pixels):
+        in_int8.append(len(pixels))
+        return seen_in_int8(int8, quantizers, activations, pixels)
+
+    in_int8 = []
     monkeypatch.setattr(engine.quantization.quantize, "calibrate", counting)
+    monkeypatch.setattr(engine.quantization.quantize, "seen_in_int8", seen)
     network = model(ROUNDED, KERNELS, "features", "torch")
     expected = run(network, pictures(20, seed=3))
     pixels = contrasts(*[0.4] * IN_FLOAT, *[0.75] * 16)
     int8 = quantize(network, PREPROCESSINGS["torch"], pixels, levels=127)
-    assert in_float == [IN_FLOAT]
+    assert (in_float, in_int8) == ([IN_FLOAT], [16])
     onnx.checker.check_model(int8, full_check=True)
     assert [output.name for output in int8.graph.output] == ["features"]
     got = run(int8, pictures(20, seed=3))
