@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import path
+from cache.commandline.printable import printable
 from cache.failures import UsageFailure
 from engine.backbones.options import (
     add_backbone_options,
@@ -143,7 +144,7 @@ def _export_backbone(arguments: argparse.Namespace, console: Console) -> None:
             "seconds": round(seconds, 3),
             **asdict(d),
         },
-        f"{model.path}: {d.backbone} to {d.layer}, {d.parameters:,} parameters, "
+        f"{model.path}: {d.backbone} to {printable(d.layer)}, {d.parameters:,} parameters, "
         f"{d.features:,} features an image, preprocessing {d.preprocessing}, {d.precision}, "
         f"{model.path.stat().st_size / 1e6:.1f} MB, {seconds:.1f} s",
     )

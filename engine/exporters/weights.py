@@ -17,6 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from cache.commandline.printable import printable
 from cache.failures import Failure, first_line
 
 Arrays = tuple[np.ndarray, ...]
@@ -201,6 +202,11 @@ def _inside(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     """Return a member of `group` that lies in the same file, each step of the way to it too."""
     found = group
     for part in name.split("/"):
+        if part not in list(found):
+            raise Failure(
+                f"the weights file is damaged: it says that it has {printable(name, 80)}, which is "
+                "not there; get it again"
+            )
         if not isinstance(found.get(part, getlink=True), h5py.HardLink):
             raise Failure("the weights file links to other places, which is refused")
         found = found[part]

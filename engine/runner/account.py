@@ -53,8 +53,8 @@ def prepared(choice: Choice, surveys: Sequence[Survey], cache: str) -> tuple[dic
         "precision_reason": choice.reason,
     }
     line = (
-        f"{printable(cache)} is prepared for {choice.space.names['backbone']} at {model.layer} in "
-        f"{model.precision}: {choice.reason}"
+        f"{printable(cache)} is prepared for {choice.space.names['backbone']} at "
+        f"{printable(model.layer)} in {model.precision}: {choice.reason}"
     )
     return {**joined_payload([survey.payload() for survey in surveys]), **payload}, line
 
@@ -103,8 +103,9 @@ def summary(extractions: Sequence[Extraction], cache: str, prog: str) -> str:
         + (f"; {counted(ignored, 'other file')} ignored" if ignored else "")
     )
     space = (
-        f"space {first.space.id} ({first.space.names['backbone']} at {first.model.layer}, "
-        f"{first.model.precision}) in {printable(cache)}; {seconds:.1f} s{rate}"
+        f"space {first.space.id} ({first.space.names['backbone']} at "
+        f"{printable(first.model.layer)}, {first.model.precision}) in {printable(cache)}; "
+        f"{seconds:.1f} s{rate}"
     )
     lines = [counts, *_steady(extractions), space]
     if done > rejected and not any(extraction.survey.classes for extraction in extractions):

@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import engine.export
 from cache.failures import UsageFailure
 from engine.backbones import store as model_store
 from engine.backbones.backbone import Backbone
@@ -126,3 +127,13 @@ def test_an_output_that_is_listed_twice_is_one(tmp_path):
     model.graph.output.append(model.graph.output[0])
     onnx.save(model, path)
     np.testing.assert_array_equal(features(path, tmp_path), once)
+
+
+def test_a_layers_name_is_one_line_whatever_it_holds(tmp_path, capsys):
+    path, name = written(tmp_path / "net.onnx"), "\x1b[31mred\nhead in /etc"
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = model.graph.output[0].name = name
+    onnx.save(model, path)
+    words = ("--backbone", str(path), "--preprocessing", "none", "--out", str(tmp_path / "o.onnx"))
+    assert engine.export.main(words) == 0
+    assert r"onnx to \x1b[31mred\nhead in /etc, " in capsys.readouterr().out

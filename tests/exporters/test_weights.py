@@ -134,6 +134,13 @@ def test_links_to_other_files_are_refused(tmp_path):
         load_weights(tmp_path / "w.h5", [DENSE])
 
 
+def test_a_layer_that_is_not_there_is_no_link(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"dense"]
+    with pytest.raises(Failure, match="damaged: it says that it has dense, which is not there"):
+        load_weights(tmp_path / "w.h5", [DENSE])
+
+
 @pytest.mark.parametrize("place", ["layers", "model_weights", "dense/in", "dense/in/k"])
 def test_links_are_refused_at_every_step(tmp_path, place):
     """Also those that only opening would follow."""
