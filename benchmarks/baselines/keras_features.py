@@ -17,9 +17,9 @@ from engine.exporters.weights import random_weights
 
 SEED = 0
 
-# Kernels of EfficientNetV2 as random:0 draws them make each block larger than the last, so that
-# Keras' own features move by a thousandth where pixels move by a millionth. Damped, they do not.
-_DAMPED = ("efficientnet_v2_", 0.8)
+# Kernels of these as random:0 draws them make each block larger than the last, so that Keras' own
+# features move by a thousandth, or anywhere, where pixels move by a millionth. Damped, they do not.
+_GAINS = (("efficientnet_v2_l", 0.7), ("efficientnet_v2_", 0.8), ("efficientnet_b7", 0.8))
 
 _IMAGES = 2
 
@@ -52,7 +52,11 @@ def made_pixels(size: tuple[int, int]) -> np.ndarray:
 
 def is_damped(name: str) -> bool:
     """Tell whether a network's weights are those of a file, and not just `random:SEED`."""
-    return name.startswith(_DAMPED[0])
+    return _gain(name) != 1
+
+
+def _gain(name: str) -> float:
+    return next((gain for start, gain in _GAINS if name.startswith(start)), 1.0)
 
 
 def keras_features(name: str, weights_out: Path | None = None) -> np.ndarray:
@@ -76,7 +80,7 @@ def keras_features(name: str, weights_out: Path | None = None) -> np.ndarray:
     weighted = [layer for layer in network.layers if layer.weights]
     for layer, wanted in zip(weighted, shapes, strict=True):
         (arrays,) = random_weights([wanted], SEED)
-        gain = np.float32(_DAMPED[1] if is_damped(name) else 1)
+        gain = np.float32(_gain(name))
         layer.set_weights([gain * array if array.ndim > 1 else array for array in arrays])
     if weights_out is not None:
         network.save_weights(weights_out)

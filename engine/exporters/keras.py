@@ -18,6 +18,7 @@ from cache.failures import Failure, first_line
 from engine.backbones.architectures import Architecture
 from engine.exporters.keras_progress import KerasOutput
 from engine.exporters.keras_tracing import (
+    hold_tensors_of,
     say_output_sizes,
     without_xla,
     write_in_tensors,
@@ -197,6 +198,7 @@ def trace(network: Network, weights: Sequence[Arrays]) -> Graph:
     variables = [*trainable, *frozen]
     # Dropout and augmentation have states of random generators, which are no weights.
     values |= {id(v): np.asarray(v) for v in variables if id(v) not in values}
+    hold_tensors_of(model, values)
     arguments = [
         weight
         for layer in weighted

@@ -1,7 +1,7 @@
 """What stands between some layers of Keras and a graph that ONNX knows."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,20 @@ def without_xla() -> Iterator[None]:
         yield
     finally:
         tf.function = function
+
+
+def hold_tensors_of(model: Any, values: Mapping[int, np.ndarray]) -> None:
+    """Have layers that hold tensors made of their weights (`Normalization`) make them of these.
+
+    values: by the identities of the model's variables, which may be empty.
+    """
+    import keras
+
+    for layer in model._flatten_layers():
+        if layer.weights and hasattr(layer, "finalize_state"):
+            state = [(weight, values[id(weight)]) for weight in layer.weights]
+            with keras.StatelessScope(state_mapping=state):
+                layer.finalize_state()
 
 
 def write_in_tensors(model: onnx.ModelProto, function: Any) -> None:

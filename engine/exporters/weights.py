@@ -141,7 +141,7 @@ def _fitting(path: Path, layer: LayerShapes, stored: Mapping[str, list[h5py.Data
 
 def _refuse_strange(path: Path, dataset: h5py.Dataset) -> None:
     """Raise Failure for what would read other files, or is decoded by code that is not HDF5's."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind != "f":
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
         raise Failure(f"{path} keeps weights that are not plain numbers, which is refused")
     if dataset.external or dataset.is_virtual:
         raise Failure(f"{path} keeps weights in other files, which is refused")

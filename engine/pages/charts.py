@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from engine.heads.scores import Bin
+from engine.pages.labels import beside
 
 WIDTH, HEIGHT = 480, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 24, 14, 52
@@ -103,25 +104,31 @@ def interval_chart(
 
     intervals: (low, share, high). marked: whether a dot is in the first colour.
     """
-    least = min((low for low, _, _ in intervals), default=0.0)
-    floor = max(0.0, math.floor(least * 20) / 20)
-    vertical = Axis(floor, 1, HEIGHT - _BOTTOM, _TOP, _even(floor), _percent)
+    shares = _shares(min((low for low, _, _ in intervals), default=0.0))
+    floor = shares[0]
+    vertical = Axis(floor, 1, HEIGHT - _BOTTOM, _TOP, shares, _percent)
     ends = (min(x, default=1.0) / 1.5, max(x, default=1.0) * 1.5)
     ticks = _decades(ends) or tuple({min(x, default=1.0), max(x, default=1.0)})
     horizontal = Axis(*ends, _LEFT, WIDTH - _RIGHT, ticks, _short, log=True)
     parts = [_frame(horizontal, vertical, x_label, y_label)]
+    dots = [
+        (horizontal.place(place), vertical.place(share))
+        for place, (_, share, _) in zip(x, intervals, strict=True)
+    ]
+    texts = beside(dots, (_LEFT, 0, WIDTH, HEIGHT - _BOTTOM))
     for number, (place, (low, share, high), filled) in enumerate(
         zip(x, intervals, marked, strict=True), 1
     ):
-        across = horizontal.place(place)
-        top, middle, bottom = (vertical.place(value) for value in (high, share, max(low, floor)))
+        across, middle = dots[number - 1]
+        top, bottom = (vertical.place(value) for value in (high, max(low, floor)))
         style = "first" if filled else "second"
         what = f"{number}: {share:.2%} in {place:,.1f} s"
         parts.append(
             f'<path class="line {style}" d="M{across} {top}V{bottom}"/>'
             f'<circle class="dot {style}" cx="{across}" cy="{middle}" r="5">'
             f"<title>{what}</title></circle>"
-            f'<text x="{across + 9}" y="{middle + 4}">{number}</text>'
+            f'<text x="{texts[number - 1][0]}" y="{texts[number - 1][1]}" text-anchor="middle">'
+            f"{number}</text>"
         )
     return _svg(parts, f"{y_label} over {x_label}")
 
@@ -145,6 +152,17 @@ def reliability_chart(bins: Sequence[Bin], low: float) -> Markup:
             f'cy="{vertical.place(b.accuracy)}" r="5"><title>{what}</title></circle>'
         )
     return _svg(parts, "share of right answers over confidence")
+
+
+def _shares(least: float) -> tuple[float, ...]:
+    """Return round shares, at most seven, from one that is not above `least` up to 1."""
+    for step in (0.01, 0.02, 0.05, 0.1):
+        count = math.ceil((1 - max(least, 0.0)) / step - 1e-9) or 1
+        if count <= 6:
+            break
+    else:
+        step, count = 0.2, 5
+    return tuple(round(1 - step * number, 2) for number in range(count, -1, -1))
 
 
 def _even(low: float) -> tuple[float, ...]:

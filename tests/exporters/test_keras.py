@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from weights_samples import write_legacy
 
@@ -256,6 +257,24 @@ def test_a_keras_file_needs_its_preprocessing_before_anything_is_loaded(small, m
     monkeypatch.setattr(keras_file, "load_keras_file", loaded)
     with pytest.raises(UsageFailure, match="give a preprocessing: caffe, tf, torch, none, unit"):
         export_backbone(backbone_request(str(path), "imagenet", None, None), Path("x.onnx"))
+
+
+def test_means_that_come_from_a_weights_file_are_those_that_count(keras):
+    """Normalization keeps tensors made of its weights; EfficientNet's come with its file."""
+    layers = keras.layers
+    normalise = layers.Normalization()
+    network = keras.Sequential([layers.Input((8, 8, 3)), normalise, layers.Conv2D(4, 3)])
+    part = keras_models.network_of(network, "", "conv2d", with_weights=False)
+    means, variances = np.float32([100, 120, 140]), np.float32([40, 50, 60]) ** 2
+    kernel, bias = network.layers[-1].get_weights()
+    graph = keras_models.trace(part, [(means, variances, np.float32(1)), (kernel, bias)])
+    normalise.set_weights([means, variances, np.array(1)])
+    normalise.finalize_state()
+    pixels = pixels_of((8, 8)).astype(np.float32)
+    session = onnxruntime.InferenceSession(graph.model.SerializeToString())
+    images = {graph.image: pixels.transpose(0, 3, 1, 2)}
+    got = session.run([graph.output], {**images, **graph.weights})[0]
+    assert_equal(got.reshape(2, -1), network.predict(pixels, verbose=0).reshape(2, -1))
 
 
 def test_networks_of_the_same_weights_and_other_structure_differ(keras, tmp_path):

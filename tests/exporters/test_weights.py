@@ -185,6 +185,20 @@ def test_strange_storage_is_refused(tmp_path, kind):
         load_weights(tmp_path / "w.h5", [DENSE])
 
 
+def test_whole_numbers_are_weights_too(tmp_path):
+    """Keras' Normalization counts in them what it was adapted to."""
+    layer = LayerShapes("normalization", "normalization", ((3,), (3,), ()))
+    arrays = [np.float32([1, 2, 3]), np.float32([4, 5, 6]), np.int32(7)]
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file.attrs["layer_names"] = [b"normalization"]
+        group = file.create_group("normalization")
+        group.attrs["weight_names"] = [b"m", b"v", b"c"]
+        for name, array in zip("mvc", arrays, strict=True):
+            group[name] = array
+    (loaded,) = load_weights(tmp_path / "w.h5", [layer])
+    assert [each.tolist() for each in loaded] == [each.tolist() for each in arrays]
+
+
 @pytest.mark.parametrize("names", [3, [1.5], [b"\xff"], "dense", np.zeros((2, 2)), h5py.Empty("f")])
 def test_names_of_another_type_are_one_clear_line(tmp_path, names):
     with h5py.File(tmp_path / "w.h5", "w") as file:
