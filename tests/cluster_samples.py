@@ -12,12 +12,12 @@ ROOT = Path(__file__).parents[1]
 # What workers run before anything else, some twice: every batch takes a while.
 SLOW = """
 import time
-from engine.runner import task
-def slow(*arguments, collect=task.collect):
+from engine.runner import session
+def slow(*arguments, collect=session.collect):
     for batch in collect(*arguments):
         time.sleep(0.2)
         yield batch
-task.collect = slow
+session.collect = slow
 """
 
 

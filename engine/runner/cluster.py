@@ -18,12 +18,14 @@ from engine.images.framing import Framing
 from engine.precision.choice import Choice
 from engine.process.execution import Execution
 from engine.runner.connection import connect
+from engine.runner.kind import this_kind
 from engine.runner.outcome import Outcome
 from engine.runner.processors import Processors
+from engine.runner.retry import after_death, after_reading
 from engine.runner.step import collect
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
-from engine.runner.task import Job, Report, portable_source, this_kind
+from engine.runner.task import Job, portable_source
 from engine.runner.task_size import TaskSize
 from engine.runner.tasks import Task, Tasks, failed
 from engine.sources.base import Sample
@@ -39,12 +41,6 @@ _ROWS = 1024
 
 # Tasks that are with the scheduler, for each thread: one runs, one waits.
 _AHEAD = 2
-
-# Into how many tasks one is cut whose worker died twice under it.
-_CUTS = 8
-
-# How often a task's worker may die before it is cut; an image's, alone, before it is rejected.
-_DEATHS = 2
 
 # Seconds without any worker after which the job ends.
 _PATIENCE = 60
@@ -96,7 +92,6 @@ def run_on_cluster(
             run.bring([s for s in survey.samples if s.path in lost], tasks, again)
             tally.add_again(again)
         table.finish()
-        run.processors.record(space, job)
     return tally
 
 
@@ -109,7 +104,7 @@ class _Run:
         self._survey, self._space, self._table = survey, space, table
         self._execution = execution
         self._stop = execution.stop or threading.Event()
-        self.processors = Processors()
+        self._processors = Processors(space, this_kind().packages)
         self._size = TaskSize()
 
     def bring(self, samples: Sequence[Sample], tasks: Tasks, tally: Tally) -> None:
@@ -194,52 +189,27 @@ class _Run:
 
         if future.status == "finished":
             report = tasks.report(future)
-            self.processors.add(report)
+            self._processors.add(report)
             if report.refused:
                 if report.worker not in tasks.refused:
                     tasks.refused[report.worker] = report.refused
                     _log.warning("worker %s is left out: %s", report.worker, report.refused)
                 return [task]
             self._size.add(report.rows, report.seconds)
-            return self._accepted(report, task, tasks, outcome)
+            rows, again = after_reading(report, task, len(tasks.workers()))
+            outcome.add(rows, report.tally)
+            return again
         error = future.exception() if future.status == "error" else None
         if isinstance(error, KilledWorker):
-            return self._bereaved(task, outcome)
+            if not (again := after_death(task)):
+                (sample,) = task.samples
+                _log.warning("%s kills each worker that runs it", printable(sample.path))
+                outcome.add([Row(sample.path, sample.label, b"", "rejected", KILLED)])
+            return again
         if isinstance(error, OSError | MemoryError | Failure):
             raise error
         reason = first_line(error) if error else "the scheduler has gone"
         raise Failure(failed(reason))
-
-    def _accepted(self, report: Report, task: Task, tasks: Tasks, outcome: Outcome) -> list[Task]:
-        """Take a report; what its worker could not read, and another may, is sent to another."""
-        unread = {row.path for row in report.rows if not row.digest}
-        if unread and not task.avoid and len(tasks.workers()) > 1:
-            rows = [row for row in report.rows if row.path not in unread]
-            outcome.add(rows, report.tally)
-            left = tuple(sample for sample in task.samples if sample.path in unread)
-            return [Task(left, avoid=report.worker)]
-        outcome.add(report.rows, report.tally)
-        return []
-
-    def _bereaved(self, task: Task, outcome: Outcome) -> list[Task]:
-        """Return what to try once more of a task whose worker died.
-
-        Whole at first, for most deaths have other reasons; then in pieces; an image alone at last.
-        """
-        count, deaths = len(task.samples), task.deaths + 1
-        if deaths < _DEATHS:
-            return [replace(task, deaths=deaths)]
-        if count > 1:
-            step = -(-count // _CUTS)
-            pieces = [task.samples[start : start + step] for start in range(0, count, step)]
-            # One image begins anew: now nothing runs beside it.
-            return [Task(piece, 0 if len(piece) > 1 else 1) for piece in pieces]
-        if deaths <= _DEATHS:
-            return [replace(task, deaths=deaths)]
-        (sample,) = task.samples
-        _log.warning("%s kills each worker that runs it", printable(sample.path))
-        outcome.add([Row(sample.path, sample.label, b"", "rejected", KILLED)])
-        return []
 
 
 def _rows(loaded: Sequence[LoadedSample]) -> list[Row]:

@@ -6,7 +6,9 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from cache.failures import Failure, first_line
 from engine.process.allocator import keep_freed_memory
-from engine.runner.task import Job, Report, Session, this_kind
+from engine.runner.kind import this_kind
+from engine.runner.session import Session
+from engine.runner.task import Job, Report
 from engine.runner.wire import packed_report, unpacked_samples
 
 # The plug-in's name among a worker's.

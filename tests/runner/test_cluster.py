@@ -25,11 +25,13 @@ from cache.store import FeatureCache
 from engine.extract import main as extract_main
 from engine.images.framing import Framing
 from engine.process.execution import Execution
-from engine.runner import connection, task
+from engine.runner import connection, session
 from engine.runner.cluster import KILLED
 from engine.runner.extract import Extractor, FeatureRequest
+from engine.runner.kind import this_kind
+from engine.runner.session import Session
 from engine.runner.survey import survey
-from engine.runner.task import Job, Session, portable_source, this_kind
+from engine.runner.task import Job, portable_source
 
 # What workers run before anything else, some twice.
 POISONED = """
@@ -42,8 +44,8 @@ def dies(data, *arguments, decode=load.decode_with_remark):
 load.decode_with_remark = dies
 """
 OTHER_VERSIONS = """
-from engine.runner import task
-task._version = lambda package: "0.0.1"
+from engine.runner import kind
+kind._version = lambda package: "0.0.1"
 """
 
 
@@ -347,7 +349,7 @@ def test_a_job_that_is_stopped_finishes_what_it_has_begun(
     plugin, batches = SessionPlugin(), []
     plugin.setup(None)
     worker = SimpleNamespace(plugins={NAME: plugin})
-    collect = task.collect
+    collect = session.collect
 
     def stopping(*arguments):
         for batch in collect(*arguments):
@@ -356,8 +358,8 @@ def test_a_job_that_is_stopped_finishes_what_it_has_begun(
             batches.append(batch)
             yield batch
 
-    monkeypatch.setattr(task, "collect", stopping)
-    monkeypatch.setattr(task, "_AHEAD", 4)
+    monkeypatch.setattr(session, "collect", stopping)
+    monkeypatch.setattr(session, "_AHEAD", 4)
     with survey(pictures) as images:
         given = replace(job(images, cache, model, this_kind()), batch_size=2)
         report = plugin.session(given).run(images.samples, "w")
@@ -387,9 +389,9 @@ def test_no_more_tasks_run_at_once_than_there_are_cores(
     cache = tmp_path / "c"
     extract(capsys, pictures, "--cache", cache, *options)
     model = exported(options)
-    monkeypatch.setattr(task, "available_cores", lambda: 1)
+    monkeypatch.setattr(session, "available_cores", lambda: 1)
     now, most = [], []
-    collect = task.collect
+    collect = session.collect
 
     def counted(*arguments):
         now.append(1)
@@ -398,11 +400,11 @@ def test_no_more_tasks_run_at_once_than_there_are_cores(
         yield from collect(*arguments)
         now.pop()
 
-    monkeypatch.setattr(task, "collect", counted)
+    monkeypatch.setattr(session, "collect", counted)
     with survey(pictures) as images:
-        session = Session(job(images, cache, model, this_kind()))
+        held = Session(job(images, cache, model, this_kind()))
         threads = [
-            threading.Thread(target=session.run, args=(images.samples[:3], "w")) for _ in range(4)
+            threading.Thread(target=held.run, args=(images.samples[:3], "w")) for _ in range(4)
         ]
         for thread in threads:
             thread.start()

@@ -2,21 +2,18 @@
 
 import json
 import logging
-import threading
 from types import SimpleNamespace
 
 import pytest
 
 from cache.failures import Failure
 from cache.rows import Row
-from engine.process.execution import Execution
-from engine.runner.cluster import _Run
-from engine.runner.outcome import Outcome
 from engine.runner.processors import Processors
+from engine.runner.retry import after_death, after_reading
 from engine.runner.tally import Tally
 from engine.runner.task import Report
 from engine.runner.tasks import Task, Tasks
-from engine.sources.base import Listing, Sample
+from engine.sources.base import Sample
 
 SAMPLES = tuple(Sample(f"{number}.jpg", "cat") for number in range(3))
 
@@ -26,28 +23,26 @@ class Table(list):
         self.extend(rows)
 
 
-def accepted(report, task, workers):
-    """Return the rows that are written of a report, and the tasks that are sent once more."""
-    source = SimpleNamespace(remote=False, listing=Listing(SAMPLES))
-    survey = SimpleNamespace(source=source, samples=SAMPLES)
-    table = Table()
-    run = _Run(survey, None, table, Execution(stop=threading.Event()))
-    tasks = SimpleNamespace(workers=lambda: dict.fromkeys(workers, 1), refused={})
-    again = run._accepted(report, task, tasks, Outcome(table, Tally(), source))
-    return [row.path for row in table], again
-
-
 def test_what_one_worker_does_not_see_is_sent_to_another():
     rows = [Row(sample.path, "cat", bytes([n]) * 32, "cached") for n, sample in enumerate(SAMPLES)]
     rows[1] = Row("1.jpg", "cat", b"", "rejected", "cannot be read: No such file or directory")
     report = Report("tcp://a:1", "x", rows, Tally(computed=2))
-    written, again = accepted(report, Task(SAMPLES), ["tcp://a:1", "tcp://b:1"])
-    assert written == ["0.jpg", "2.jpg"]
+    written, again = after_reading(report, Task(SAMPLES), 2)
+    assert written == [rows[0], rows[2]]
     assert again == [Task(SAMPLES[1:2], avoid="tcp://a:1")]
     # Nobody else is there, or another has not seen it either: it is rejected.
-    for task, workers in ((Task(SAMPLES), ["tcp://a:1"]), (Task(SAMPLES, avoid="c"), ["a", "c"])):
-        written, again = accepted(report, task, workers)
-        assert (len(written), again) == (3, [])
+    for task, workers in ((Task(SAMPLES), 1), (Task(SAMPLES, avoid="c"), 2)):
+        assert after_reading(report, task, workers) == (rows, [])
+
+
+def test_a_task_whose_worker_dies_is_cut_until_one_image_is_left():
+    tasks, tried = [Task(SAMPLES)], []
+    while tasks:
+        tried.append(tasks.pop())
+        tasks += after_death(tried[-1])
+    assert [len(task.samples) for task in tried[:2]] == [3, 3]
+    for sample in SAMPLES:
+        assert [t.deaths for t in tried if t.samples == (sample,)] == [1, 2]
 
 
 def test_a_scheduler_that_dies_at_any_call_is_one_line():
@@ -63,15 +58,25 @@ def test_a_scheduler_that_dies_at_any_call_is_one_line():
 
 
 def test_processors_of_several_kinds_are_told_once_and_kept(caplog):
-    processors, notes = Processors(), {}
-    space = SimpleNamespace(write_note=lambda name, payload: notes.update({name: payload}))
-    job = SimpleNamespace(kind=SimpleNamespace(packages={"numpy": "2"}))
-    with caplog.at_level(logging.WARNING):
-        for kind in ("x86_64 avx2", "x86_64 avx2", "x86_64 avx512f", "aarch64"):
-            processors.add(Report("w", kind))
-        processors.add(Report("w", "other", refused="it has numpy 1"))
-    (record,) = caplog.records
-    assert "workers are of several kinds (x86_64 avx2; x86_64 avx512f)" in record.message
-    processors.record(space, job)
+    notes = {}
+    space = SimpleNamespace(
+        notes=lambda: json.loads(json.dumps(notes)),
+        write_note=lambda name, payload: notes.update({name: payload}),
+    )
+
+    def run(*kinds):
+        caplog.clear()
+        processors = Processors(space, {"numpy": "2"})
+        with caplog.at_level(logging.WARNING):
+            for kind in kinds:
+                processors.add(Report("w", kind, tally=Tally(computed=1)))
+            processors.add(Report("w", "idle", tally=Tally(hits=1)))
+            processors.add(Report("w", "other", refused="it has numpy 1"))
+        return [record.message for record in caplog.records]
+
+    assert run("x86_64 avx2", "x86_64 avx2") == []
+    (line,) = run("x86_64 avx512f", "x86_64 avx2", "aarch64")
+    assert "workers are of several kinds (x86_64 avx2; x86_64 avx512f)" in line
+    assert run("aarch64") == []
     kept = {"processors": ["aarch64", "x86_64 avx2", "x86_64 avx512f"], "numpy": "2"}
-    assert json.loads(json.dumps(notes)) == {"workers": kept}
+    assert notes == {"workers": kept}
