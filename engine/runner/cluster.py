@@ -68,6 +68,8 @@ def run_on_cluster(
             "unpack it first, or run on this machine"
         )
     assert execution.cluster is not None
+    if execution.threads is not None:
+        _log.warning("the number of threads is each worker's own here: as many as it has")
     space, tally = choice.space, Tally()
     with connect(execution.cluster) as client:
         # From here on gc leaves what the space holds, so what it holds is looked up after this.

@@ -15,7 +15,7 @@ from cache.failures import Failure, UsageFailure, first_line
 from engine.graphs.session import available_cores
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,33 @@ def _address_in(file: str) -> str:
 
 
 @contextmanager
+def _local_cluster(count: int) -> Iterator["LocalCluster"]:
+    """Give a cluster of so many processes of this machine while the block runs."""
+    import dask
+    from distributed import LocalCluster
+
+    threads = max(1, available_cores() // count)
+    if count > available_cores():
+        _log.warning("%s workers share %d cores", count, available_cores())
+    first = [*dask.config.get("distributed.worker.preload", []), _FIRST]
+    with dask.config.set({**_LOCAL, "distributed.worker.preload": first}):
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=threads,
+            dashboard_address=":0",
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            with cluster:
+                yield cluster
+        except KeyboardInterrupt:
+            # Dask would once more wait, at the end of the process, for what this has cut off; the
+            # workers end with it.
+            cluster.shutdown_on_close = False
+            raise
+
+
+@contextmanager
 def connect(address: str) -> Iterator["Client"]:
     """Give a client of a cluster while the block runs; a local cluster lives as long.
 
@@ -61,28 +88,14 @@ def connect(address: str) -> Iterator["Client"]:
         Failure: Dask is not installed, or there is no such scheduler.
     """
     try:
-        import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ModuleNotFoundError as error:
         raise Failure("a cluster needs Dask; pip install 'onceover[dask]'") from error
     with contextlib.ExitStack() as stack:
         kind, _, count = address.partition(":")
         try:
             if kind == "local" and count.isdecimal() and int(count):
-                threads = max(1, available_cores() // int(count))
-                if int(count) > available_cores():
-                    _log.warning("%s workers share %d cores", count, available_cores())
-                first = [*dask.config.get("distributed.worker.preload", []), _FIRST]
-                settings = {**_LOCAL, "distributed.worker.preload": first}
-                stack.enter_context(dask.config.set(settings))
-                cluster = stack.enter_context(
-                    LocalCluster(
-                        n_workers=int(count),
-                        threads_per_worker=threads,
-                        dashboard_address=":0",
-                        silence_logs=logging.CRITICAL,
-                    )
-                )
+                cluster = stack.enter_context(_local_cluster(int(count)))
                 client = stack.enter_context(Client(cluster))
             elif kind in ("tcp", "tls"):
                 client = stack.enter_context(Client(address, timeout=_PATIENCE))

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from cluster_samples import ClusterApart, start_extraction
@@ -11,7 +12,8 @@ from content_samples import content
 
 from cache.failures import Failure
 from engine.extract import main as extract_main
-from engine.runner import connection
+from engine.process.execution import Execution
+from engine.runner import cluster, connection
 
 
 def certificate(folder):
@@ -58,3 +60,29 @@ def test_a_scheduler_s_file_that_is_no_such_file_is_one_line(tmp_path):
     file.write_text("{}")
     with pytest.raises(Failure, match="there is no cluster at"), connection.connect(str(file)):
         pass
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_is_not_followed_by_dask_s_wait_for_its_cluster():
+    clusters = []
+
+    def interrupted():
+        with connection.connect("local:1") as client:
+            clusters.append(client.cluster)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [local.shutdown_on_close for local in clusters] == [False]
+
+
+def test_a_number_of_threads_says_nothing_to_workers(monkeypatch, caplog):
+    def unreachable(address):
+        raise Failure(f"there is no cluster at {address}")
+
+    monkeypatch.setattr(cluster, "connect", unreachable)
+    images = SimpleNamespace(source=SimpleNamespace(sequential=False))
+    choice, execution = SimpleNamespace(space=None), Execution(threads=3, cluster="local:1")
+    with pytest.raises(Failure, match="no cluster at local:1"):
+        cluster.run_on_cluster(images, choice, None, None, execution)
+    assert "each worker's own" in caplog.text
