@@ -59,4 +59,5 @@ class FloatModel:
         proto = helper.make_model(
             graph, opset_imports=self.proto.opset_import, ir_version=self.proto.ir_version
         )
-        return session(proto.SerializeToString(), self.folder)
+        # For a few images each, and several at once: dense weights would be there twice in each.
+        return session(proto.SerializeToString(), self.folder, packed=False)
