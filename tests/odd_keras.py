@@ -102,6 +102,15 @@ def own_layer(keras: Any) -> Any:
     return keras.Sequential([layers.Input((*SIDES, 3)), Own(name="mine"), average(layers)])
 
 
+def own_function(keras: Any) -> Any:
+    def twice(x: Any) -> Any:
+        return 2 * x
+
+    layers = keras.layers
+    scaled = layers.Conv2D(5, 3, activation=twice)
+    return keras.Sequential([layers.Input((*SIDES, 3)), scaled, average(layers)])
+
+
 def half(keras: Any) -> Any:
     layers = keras.layers
     half_conv = layers.Conv2D(5, 3, dtype="mixed_float16")
@@ -214,6 +223,8 @@ ODD_KERAS = (
              said="of type Lambda, which runs code from the file; build the network from Keras'"),
     OddModel("a layer of one's own", "a class that only its maker has", saved(own_layer),
              said="a part 'mine' of type mine>Own, which is not Keras' own; build the network"),
+    OddModel("a function of one's own", "an activation that only its maker has",
+             saved(own_function), said="a part 'twice', a function that is not Keras' own; build"),
     OddModel("mixed_float16", "computes in half precision", saved(half),
              said="computes in mixed_float16; save it in float32"),
     OddModel("float64", "computes in double precision",

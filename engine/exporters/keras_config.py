@@ -41,10 +41,12 @@ class KerasConfig:
     """The description of a network in a file.
 
     text: as it is there. plain: without what trained the networks inside it; None if nothing did.
+    functions: those that it names; activations mostly, and which are Keras' own Keras knows.
     """
 
     text: bytes
     plain: bytes | None
+    functions: tuple[str, ...]
 
     @contextmanager
     def without_training(self, path: Path) -> Iterator[Path]:
@@ -98,10 +100,13 @@ def read_keras_config(path: Path) -> KerasConfig:
             f"model.save({path.stem!r}), and make an ONNX file of that: python -m tf2onnx.convert "
             f"--saved-model {path.stem} --output {path.stem}.onnx --opset 17"
         )
+    functions = []
     for entry in _dictionaries(described):
         if isinstance(entry.get("class_name"), str) and "config" in entry:
             _refuse_code(path, entry)
-    return KerasConfig(text, json.dumps(described).encode("utf-8") if trained else None)
+            functions += [str(entry["config"])] if entry["class_name"] == "function" else []
+    plain = json.dumps(described).encode("utf-8") if trained else None
+    return KerasConfig(text, plain, tuple(functions))
 
 
 def _dictionaries(value: Any) -> Iterator[dict[str, Any]]:

@@ -36,6 +36,11 @@ def load_keras_file(path: Path, layer: str | None, size: tuple[int, int] | None 
         with described.without_training(path) as plain:
             model = keras.models.load_model(plain, compile=False, safe_mode=True)
     except Exception as error:  # whatever a damaged or hostile configuration makes Keras stumble on
+        if own := [name for name in described.functions if not hasattr(keras.activations, name)]:
+            raise Failure(
+                f"{path} has a part {own[0]!r}, a function that is not Keras' own; build the "
+                "network from Keras' own layers, or convert it to .onnx"
+            ) from error
         raise Failure(
             f"{path} is not a Keras model that can be loaded safely: {first_line(error)}"
         ) from error
