@@ -158,10 +158,10 @@ def _judged(
     features: Features, groups: np.ndarray, folds: int, seed: int
 ) -> tuple[np.ndarray, Scores | None]:
     enough = features.counts >= 2
-    judged = np.flatnonzero((features.y >= 0) & enough[features.y])
     if enough.sum() < 2:
         _log.warning("no label can be checked: that takes two classes of two images at least")
         return np.empty(0, np.int64), None
+    judged = np.flatnonzero((features.y >= 0) & enough[features.y])
     _log.info("asking about %s, each by a head that did not see it", counted(len(judged), "label"))
     some = features.subset(judged)
     count = min(folds, len(judged))

@@ -1,6 +1,7 @@
 """`review.csv`: a row an image, to sort, mark and feed back; and the table that marks give."""
 
 import csv
+import difflib
 import io
 import logging
 from collections.abc import Collection
@@ -131,7 +132,12 @@ def apply_sheet(sheet_path: Path, out: Path) -> Corrections:
             split = row.get("split", "")
             rows.append((_location(row["dataset"], row["path"]), label, split))
     for label in sorted(new):
-        _log.warning("%s is a class that no image had", printable(label, 40))
+        meant = difflib.get_close_matches(label, known, 1)
+        _log.warning(
+            "%s is a class that no image had%s",
+            printable(label, 40),
+            f"; {printable(meant[0], 40)} is one, if that was meant" if meant else "",
+        )
     # The source's own split goes on, where it has one.
     columns = 3 if any(split for _, _, split in rows) else 2
     stream = io.StringIO()

@@ -191,7 +191,7 @@ def summary(findings: Findings, folder: Path) -> str:
         one, other = (printable(features.paths[image]) for image in pair)
         lines.append(f"  {one} and {other} ({cosine:.3f})")
     lines.append(f"under several labels: {len(features.conflicts):,}")
-    lines += [f"  {conflict}" for conflict in features.conflicts[:_LINES]]
+    lines += [f"  {printable(one.samples[0][1])}: {one}" for one in features.conflicts[:_LINES]]
     lines += [
         f"rejected: {len(features.rejected):,}",
         f"page: {printable(str(folder / 'review.html'))}",

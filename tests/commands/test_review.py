@@ -118,3 +118,11 @@ def test_help_needs_no_numpy():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_images_without_labels_are_reviewed_for_all_else(tmp_path, capsys):
+    planted(tmp_path / "pets", copies=3, labels=(None, None))
+    code, out, err = run(capsys, "--cache", tmp_path / "pets")
+    assert code == 0, err
+    assert "no label can be checked" in err
+    assert "near-duplicates: 3 pairs" in out

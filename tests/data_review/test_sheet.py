@@ -89,7 +89,7 @@ def test_drop_is_drop_however_it_is_typed_and_new_classes_are_told(written, tmp_
     assert "20.jpg" not in labels
     assert labels["40.jpg"] == "dgo"
     assert [record.getMessage() for record in caplog.records if "class" in record.message] == [
-        "dgo is a class that no image had"
+        "dgo is a class that no image had; dog is one, if that was meant"
     ]
 
 
