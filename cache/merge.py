@@ -83,6 +83,7 @@ def _merge_rows(ours: Space, theirs: Space, merged: Merged) -> None:
                 theirs.path,
             )
         if sound or not present:
-            writer = ours.write_dataset(name)
+            origin = None if present else theirs.origin(name)
+            writer = ours.write_dataset(name, origin=origin)
             writer.append(sound)
             merged.datasets += 1

@@ -1,9 +1,10 @@
 """The rows of a dataset (one source) on disk: those of a finished run, and what a run adds.
 
 Folder `datasets/KEY` of a space, KEY the first 16 hexadecimal digits of the SHA-256 of the
-dataset's name; in it `dataset.json` with the name, and segments NUMBER-KIND-SHA256.h5, each a
-file of `cache.row_files` named by its bytes' SHA-256. KIND `whole` holds all rows of a finished run
-and takes the place of all before it; `rows` holds some of a run under way, and lies over them.
+dataset's name; in it `dataset.json` with the name and what leads to its images beside it (its
+origin), and segments NUMBER-KIND-SHA256.h5, each a file of `cache.row_files` named by its bytes'
+SHA-256. KIND `whole` holds all rows of a finished run and takes the place of all before it; `rows`
+holds some of a run under way, and lies over them.
 `whole_I_N` and `rows_I_N` are those of a run over the share I of N: what it finishes takes the
 place of the rows of its share alone. So the shares of a dataset need no lock between them, which
 many clusters' file systems do not have.
@@ -11,7 +12,7 @@ many clusters' file systems do not have.
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,14 @@ class Segments:
     def record(self) -> Path:
         """Where the dataset's name is."""
         return self.folder / _NAME
+
+    def origin(self) -> dict[str, str]:
+        """Return what a program keeps of where the rows are from; nothing where that is lost."""
+        with contextlib.suppress(Damaged, FileNotFoundError):
+            kept = read_record(self.record, "dataset").get("origin")
+            if isinstance(kept, dict):
+                return {key: value for key, value in kept.items() if isinstance(value, str)}
+        return {}
 
     def paths(self) -> list[Path]:
         """Return the segments that have rows in force, oldest first."""
@@ -131,10 +140,16 @@ def segments_of(space: Path, name: str) -> Segments:
     return Segments(space / "datasets" / key, name)
 
 
-def begin_segments(space: Path, name: str, share: Share | None = None) -> Segments:
+def begin_segments(
+    space: Path,
+    name: str,
+    share: Share | None = None,
+    origin: Mapping[str, str] | None = None,
+) -> Segments:
     """Return a dataset's segments in the folder of a space, made where it is missing.
 
     A dataset that has its name has a segment: the marker of the run comes first.
+    origin: takes the place of the one that is kept; None leaves it.
     """
     segments = segments_of(space, name)
     refuse_links(segments.folder)
@@ -142,8 +157,12 @@ def begin_segments(space: Path, name: str, share: Share | None = None) -> Segmen
     segments.write(RowColumns(), Kind(finished=False, share=share))
     try:
         read_segments(segments.folder)
+        sound = origin is None or segments.origin() == origin
     except (Damaged, FileNotFoundError):
-        write_record(segments.record, "dataset", {"name": name})
+        sound = False
+    if not sound:
+        fields = {"name": name, **({"origin": dict(origin)} if origin else {})}
+        write_record(segments.record, "dataset", fields)
     return segments
 
 

@@ -224,14 +224,26 @@ class Space:
         """Return which files of a dataset, or of a share, are as their rows' digests say still."""
         return segments_of(self.path, name).known_files(share)
 
+    def origin(self, name: str) -> dict[str, str]:
+        """Return what `write_dataset` was last told of where a dataset's rows are from."""
+        return segments_of(self.path, name).origin()
+
     def write_dataset(
-        self, name: str, *, adds: bool = False, share: Share | None = None
+        self,
+        name: str,
+        *,
+        adds: bool = False,
+        share: Share | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> DatasetWriter:
         """Begin to write the rows of a dataset. adds, share: see DatasetWriter.
 
+        origin: what the program needs, beside the name, to find the rows' images again; it takes
+            the place of an earlier one. None leaves that.
+
         From here on `gc` leaves the features that the space has: look them up after this.
         """
-        segments = begin_segments(self.path, name, share)
+        segments = begin_segments(self.path, name, share, origin)
         # A gc that removes the unused space just now has taken its record before it saw the marker.
         if not (self.path / "space.json").exists():
             self._write_record()

@@ -13,16 +13,15 @@ from cache.failures import Failure
 from cache.files import read_bounded
 from engine.heads.files import METRICS, PREDICTIONS, read_metrics
 from engine.precision.calibration_set import CALIBRATION, HELD_OUT
+from engine.sources.again import open_images
 from engine.sources.dialect import MAX_TABLE_BYTES
-from engine.sources.open import Sample, Source, SourceOptions, open_source
+from engine.sources.open import Sample, Source, open_source
 from engine.sources.order import interleave
 
 _log = logging.getLogger(__name__)
 
 # Images that are asked about at most: the interval of a share is then two points wide or less.
 _MOST = 1000
-
-_PATHS_ALONE = SourceOptions(labels="none", splits="none")
 
 # Of a source that is all there is, so many calibrate: half of it at most.
 _CALIBRATING = max(CALIBRATION.values()) + HELD_OUT
@@ -73,9 +72,9 @@ def images_of_head(folder: Path) -> Iterator[Sequence[JudgedImages]]:
     with contextlib.ExitStack() as stack:
         sides = _sides(folder)
         opened = []
-        for name in _datasets(folder) if sides else ():
+        for name, origin in _datasets(folder).items() if sides else ():
             try:
-                source = stack.enter_context(open_source(name, _PATHS_ALONE))
+                source = stack.enter_context(open_images(name, origin))
             except Failure as failure:
                 _log.info("images of the head are not at hand: %s", failure)
                 continue
@@ -113,10 +112,16 @@ def _sides(folder: Path) -> dict[str, tuple[str, str]]:
         return {}
 
 
-def _datasets(folder: Path) -> list[str]:
+def _datasets(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the origins of a head's datasets, see `engine.sources.again`, by name."""
+    record = read_metrics(folder)
     try:
-        names = read_metrics(folder)["choices"]["datasets"]
-        return [name for name in names if isinstance(name, str)]
-    except (KeyError, TypeError) as error:
+        names = [name for name in record["choices"]["datasets"] if isinstance(name, str)]
+        origins = record.get("origins", {})  # which earlier releases did not write
+        return {
+            name: {k: v for k, v in origins.get(name, {}).items() if isinstance(v, str)}
+            for name in names
+        }
+    except (AttributeError, KeyError, TypeError) as error:
         _log.info("%s does not say what the head was trained on: %s", folder / METRICS, error)
-        return []
+        return {}

@@ -100,7 +100,8 @@ class _Cards:
 
     def __init__(self, findings: Findings, images: Iterable[int]) -> None:
         self._findings = findings
-        self._pictures = thumbnails(self._place(image) for image in images)
+        origins = findings.features.origins
+        self._pictures = thumbnails((self._place(image) for image in images), origins)
 
     def _place(self, image: int) -> tuple[str, str]:
         features = self._findings.features

@@ -107,6 +107,11 @@ class Features:
         return self.space.dimension
 
     @property
+    def origins(self) -> dict[str, dict[str, str]]:
+        """What is kept of where each dataset's images are, beside its name."""
+        return {name: self.space.origin(name) for name in self.datasets}
+
+    @property
     def counts(self) -> np.ndarray:
         """How many images each class has: int64 (C,)."""
         return np.bincount(self.y[self.y >= 0], minlength=len(self.classes))

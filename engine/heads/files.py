@@ -143,6 +143,8 @@ def metrics(fit: Fit, curve: LearningCurve | None = None) -> dict[str, Any]:
         "summary": summary(fit),
         **fit.payload(),
         "choices": choices(fit),
+        # How the datasets' images are found again, wherever the head lies.
+        "origins": features.origins,
         # Where a head that lies elsewhere finds its int8 model.
         "cache": str(features.space.path.parents[1].resolve()),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

@@ -36,7 +36,7 @@ def mistakes(fit: Fit) -> dict[str, Any]:
     places = [
         (features.datasets[features.dataset_of[image]], features.paths[image]) for image in images
     ]
-    pictures = thumbnails(places)
+    pictures = thumbnails(places, features.origins)
     cards = [
         {
             "path": place[1],

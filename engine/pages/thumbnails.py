@@ -14,22 +14,24 @@ from PIL import Image
 from cache.failures import Failure
 from engine.images.decode import Rejected, decode_with_remark
 from engine.images.framing import SQUASHED
-from engine.sources.open import Sample, Source, SourceOptions, Unreadable, open_source
+from engine.sources.again import open_images
+from engine.sources.open import Sample, Source, Unreadable
 
 _log = logging.getLogger(__name__)
 
 # Pixels of the longer side; the picture keeps its proportions.
 SIDE = 96
 
-_PATHS_ALONE = SourceOptions(labels="none", splits="none")
-
 # Of JPEG: some 3 KB a picture.
 _QUALITY = 70
 
 
-def thumbnails(images: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Markup]:
+def thumbnails(
+    images: Iterable[tuple[str, str]], origins: Mapping[str, Mapping[str, str]]
+) -> Mapping[tuple[str, str], Markup]:
     """Return the pictures of images, (dataset, path) each, as `data:` addresses.
 
+    origins: of datasets, see `engine.sources.again.origin_of`; none for those that are not there.
     One that cannot be had, as of a source that is gone, is not in the answer. A packed archive is
     read once from its beginning, for all that are wanted of it.
     """
@@ -38,13 +40,15 @@ def thumbnails(images: Iterable[tuple[str, str]]) -> Mapping[tuple[str, str], Ma
         wanted[dataset].add(path)
     pictures: dict[tuple[str, str], Markup] = {}
     for dataset, paths in wanted.items():
-        pictures.update(_of_dataset(dataset, paths))
+        pictures.update(_of_dataset(dataset, origins.get(dataset, {}), paths))
     return pictures
 
 
-def _of_dataset(dataset: str, paths: set[str]) -> dict[tuple[str, str], Markup]:
+def _of_dataset(
+    dataset: str, origin: Mapping[str, str], paths: set[str]
+) -> dict[tuple[str, str], Markup]:
     try:
-        with open_source(dataset, _PATHS_ALONE) as source:
+        with open_images(dataset, origin) as source:
             samples = [sample for sample in source.samples if sample.path in paths]
             with ThreadPoolExecutor() as pool:
                 made = zip(samples, _pictures(source, samples, pool), strict=True)

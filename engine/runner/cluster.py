@@ -73,7 +73,8 @@ def run_on_cluster(
     space, tally = choice.space, Tally()
     with connect(execution.cluster) as client:
         # From here on gc leaves what the space holds, so what it holds is looked up after this.
-        table = space.write_dataset(survey.dataset, adds=survey.adds, share=survey.selection.share)
+        share, origin = survey.selection.share, survey.origin
+        table = space.write_dataset(survey.dataset, adds=survey.adds, share=share, origin=origin)
         job = Job(
             uuid.uuid4().hex,
             str(cache.resolve()),

@@ -13,6 +13,7 @@ from cache.failures import UsageFailure
 from cache.files import home_path
 from cache.rows import class_order
 from cache.share import Share
+from engine.sources.again import origin_of
 from engine.sources.base import BY_ITSELF, Sample, Source, SourceOptions
 from engine.sources.choice import select
 from engine.sources.open import count_kinds, open_source
@@ -64,6 +65,11 @@ class Survey:
     def place(self) -> str:
         """Where the source is, for processes of other folders: its absolute path, or address."""
         return self.location if is_remote(self.location) else self.dataset
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What leads to the images again, beside the dataset's name."""
+        return origin_of(self.options)
 
     @property
     def classes(self) -> Mapping[str, int]:

@@ -60,7 +60,8 @@ def run_pass(survey: Survey, target: Target, execution: Execution) -> Tally:
     size = (space.description["height"], space.description["width"])
     # From here on gc leaves what the space holds, so what it holds is looked up after this.
     share = survey.selection.share
-    table = space.write_dataset(survey.dataset, adds=survey.adds, share=share)
+    origin = survey.origin
+    table = space.write_dataset(survey.dataset, adds=survey.adds, share=share, origin=origin)
     known = none_known if execution.rehash else space.known_files(survey.dataset, share).digests
     pool = ThreadPoolExecutor(threads, thread_name_prefix="extract")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cache.failures import Failure, UsageFailure
 from cache.files import Damaged
+from cache.merge import merge
 from cache.part import open_part
 from cache.row_files import RowColumns, read_rows, rows_bytes
 from cache.rows import SPLITS, Row, Stat, stat_of
@@ -444,3 +445,19 @@ def test_known_files_are_held_once(tmp_path):
     assert known.digests(["049999"], [stat]) == [digest]
     assert size < 80 * 50_000
     assert peak < 160 * 50_000
+
+
+def test_the_origin_of_a_dataset_is_that_of_its_last_run(tmp_path):
+    space = filled(tmp_path / "cache")
+    digests, _ = vectors(40)
+    assert space.origin("photos") == {}
+    assert space.origin("nothing") == {}
+    space.write_dataset("photos", origin={"base": "/elsewhere"}).append(rows_of(digests))
+    assert space.origin("photos") == {"base": "/elsewhere"}
+    space.write_dataset("photos")
+    assert space.origin("photos") == {"base": "/elsewhere"}
+    other = FeatureCache.create(tmp_path / "other")
+    merge(other, [FeatureCache.open(tmp_path / "cache")])
+    assert other.space().origin("photos") == {"base": "/elsewhere"}
+    space.write_dataset("photos", origin={})
+    assert space.origin("photos") == {}

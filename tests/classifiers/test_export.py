@@ -235,3 +235,22 @@ def test_a_head_outside_its_cache_finds_its_int8_model(int8_head, trained, tmp_p
     assert predict([str(picture), "--head", str(elsewhere), "--quiet"]) == 0
     capsys.readouterr()
     assert exported(capsys, "--head", elsewhere, "--out", tmp_path / "x.onnx")[0] == 0
+
+
+def test_a_head_on_a_table_of_odd_columns_finds_its_images_again(
+    trained, tiny_backbone, tmp_path, capsys
+):
+    table, cache = tmp_path / "odd.csv", tmp_path / "cache"
+    names = [path.relative_to(trained.pictures) for path in trained.pictures.rglob("*.jpg")]
+    lines = [f"{n},{path.as_posix()},{path.parent.name}" for n, path in enumerate(names)]
+    table.write_text("\n".join(["Nummer,Foto,Tierart", *lines]) + "\n")
+    columns = ["--path-column", "Foto", "--label-column", "Tierart", "--base", trained.pictures]
+    backbone = ["--backbone", tiny_backbone, "--preprocessing", "caffe", "--precision", "fp32"]
+    options = map(str, ["--cache", cache, *columns, *backbone, "--quiet"])
+    assert extract([str(table), *options]) == 0
+    assert fit_head(["--cache", str(cache), "--no-report", "--quiet"]) == 0
+    (head,) = (cache / "heads").iterdir()
+    out = tmp_path / "x.onnx"
+    capsys.readouterr()
+    code, result, _ = exported(capsys, "--head", head, "--out", out, "--precision", "int8")
+    assert (code, result["change"]["images_of"]) == (0, "the head's test side")

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from engine.pages.thumbnails import SIDE, thumbnails
+from engine.sources.again import origin_of
+from engine.sources.base import SourceOptions
 
 SHAPES = {"wide": (30, 120), "tall": (400, 100), "square": (20, 20), "line": (1, 900)}
 
@@ -30,7 +32,7 @@ def folder(tmp_path):
 
 
 def pictures(source, names):
-    found = thumbnails((str(source), name) for name in names)
+    found = thumbnails(((str(source), name) for name in names), {})
     return {
         name: Image.open(io.BytesIO(base64.b64decode(address.split(",")[1])))
         for (_, name), address in found.items()
@@ -64,4 +66,14 @@ def test_a_packed_archive_has_pictures_too(folder, tmp_path, mode):
 
 
 def test_a_source_that_is_gone_has_none(tmp_path):
-    assert thumbnails([(str(tmp_path / "gone"), "a.jpg")]) == {}
+    assert thumbnails([(str(tmp_path / "gone"), "a.jpg")], {}) == {}
+
+
+def test_a_table_is_opened_by_the_columns_and_the_base_that_it_was_read_by(folder, tmp_path):
+    table = tmp_path / "odd" / "odd.csv"
+    table.parent.mkdir()
+    table.write_text("Nummer,Foto,Tierart\n1,wide.png,breit\n2,tall.png,hoch\n", encoding="utf-8")
+    options = SourceOptions(path_column="Foto", label_column="Tierart", base=str(folder))
+    place = (str(table), "wide.png")
+    assert thumbnails([place], {}) == {}
+    assert list(thumbnails([place], {str(table): origin_of(options)})) == [place]
