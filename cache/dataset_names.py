@@ -1,10 +1,22 @@
 """Which dataset is meant by what somebody typed."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import PurePath
 
 from cache.failures import UsageFailure
+
+# The dataset of images that a program had in its hands; those of sources are paths or addresses.
+IN_HAND = "python"
+
+
+def source_datasets(known: Sequence[str]) -> list[str]:
+    """Return the datasets that are meant where none is named: those of sources.
+
+    Images that a program transformed are meant only where there are no others: most lie in a
+    source as well, under another name and with a label.
+    """
+    return [name for name in known if name != IN_HAND] or list(known)
 
 
 def dataset_named(known: Collection[str], typed: str) -> str:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
+from cache.dataset_names import source_datasets
 from cache.failures import Failure
 from cache.files import publish, temporary
 from cache.rows import Row, class_order
@@ -28,7 +29,7 @@ class Packed:
 
 
 def pack(space: Space, out: Path) -> Packed:
-    """Write the cached rows of all datasets of a space into one HDF5 file.
+    """Write the cached rows of a space's `source_datasets` into one HDF5 file.
 
     features float32 (N, D); labels int32 (N,), an index into classes, -1 for none; classes and
     paths UTF-8 texts, in which a byte that is no UTF-8 stands as \\udcXX; digests uint8 (N, 32).
@@ -43,7 +44,8 @@ def pack(space: Space, out: Path) -> Packed:
         raise Failure(f"{out} exists already; choose another name or delete it")
     if not out.parent.is_dir():
         raise Failure(f"{out.parent} is not a folder; make it first")
-    rows = [row for row in space.rows() if row.status == "cached"]
+    datasets = source_datasets(space.datasets())
+    rows = [row for row in space.rows(datasets) if row.status == "cached"]
     if not rows:
         raise Failure(f"the space {space.id} has no cached rows to pack; run an extraction first")
     classes = class_order({row.label for row in rows if row.label is not None})

@@ -29,6 +29,7 @@ def run_action(arguments: argparse.Namespace, console: Console) -> int | None:
 
 
 def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> None:
+    from cache.dataset_names import IN_HAND
     from cache.describe import describe
     from cache.notes import TITLE_NOTE
 
@@ -47,6 +48,8 @@ def _info(_: argparse.Namespace, console: Console, cache: "FeatureCache") -> Non
             lines.append(f"  {printable(name)}: {printable(str(text), 400)}")
         for dataset in space["datasets"]:
             classes = ", ".join(f"{printable(k, 40)} {n:,}" for k, n in dataset["classes"].items())
+            if dataset["name"] == IN_HAND:
+                classes = "images that a program transformed; they count where they are named"
             lines.append(
                 f"  {printable(dataset['name'])}: {dataset['cached']:,} cached, "
                 f"{dataset['rejected']:,} rejected; {printable(classes, 400)}"

@@ -52,7 +52,8 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Nothing is learnt: `fit` only checks the parameters, and `transform` works without it. Images
     are paths (a list, an array, a pandas Series), bytes of encoded files, PIL images or arrays,
-    uint8 (H, W, 3) RGB. Their digests are recorded in the cache under the dataset `python`.
+    uint8 (H, W, 3) RGB. Their digests are recorded in the cache under the dataset `python`, which
+    heads, reviews and `FeatureCache.features` leave aside unless it is named.
     """
 
     def __init__(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache import store
+from cache.failures import UsageFailure
 from cache.files import home_path
 from engine.heads.features import Features
 from engine.heads.open_features import open_features
@@ -34,19 +35,36 @@ class FeatureCache:
     def datasets(self, space: str | None = None) -> list[str]:
         """Return the names of a space's datasets: where its images are from.
 
+        `python` are those that were transformed.
+
         Raises: as `features`.
         """
         return self._store.space(space).datasets()
 
-    def features(self, space: str | None = None, datasets: Sequence[str] | None = None) -> Features:
+    def features(
+        self,
+        space: str | None = None,
+        dataset: str | Path | Sequence[str | Path] | None = None,
+        *,
+        datasets: Sequence[str] | None = None,
+    ) -> Features:
         """Return features with their labels.
 
-        space: the beginning of an id; None for the only one. datasets: names; None for all.
+        space: the beginning of an id; None for the only one.
+        dataset: a name of `datasets()`, the path of a source, or several; None for all sources,
+            and for images that were transformed only where there are no sources.
+        datasets: the same under its earlier name; give one of the two.
 
         Raises:
             UsageFailure: there is no such space or dataset, or several spaces to choose from.
         """
-        return open_features(self._store.space(space), datasets)
+        if dataset is not None and datasets is not None:
+            raise UsageFailure("dataset and datasets are the same; give one of them")
+        chosen = datasets if dataset is None else dataset
+        if isinstance(chosen, str | Path):
+            chosen = [chosen]
+        names = None if chosen is None else [str(name) for name in chosen]
+        return open_features(self._store.space(space), names)
 
     @property
     def _store(self) -> store.FeatureCache:

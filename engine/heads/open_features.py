@@ -1,23 +1,27 @@
 """The rows of a cache's datasets into `Features`: each distinct image once, with its label."""
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from cache.dataset_names import dataset_named
+from cache.dataset_names import IN_HAND, dataset_named, source_datasets
 from cache.rows import Row, class_order
 from cache.space import Space
 from engine.heads.features import Conflict, Features
 from engine.heads.split import SIDES
 
+_log = logging.getLogger(__name__)
+
 
 def open_features(
     space: Space, datasets: Sequence[str] | None = None, paths: Collection[str] | None = None
 ) -> Features:
-    """Return the features of the named datasets of a space, or of all.
+    """Return the features of the named datasets of a space, or of all sources.
 
-    datasets: names as `cache info` shows them, or paths of sources as they were typed.
+    datasets: names as `cache info` shows them, or paths of sources as they were typed. None for
+        all but that of images that a program transformed, where there are others.
     paths: of the samples that are meant, as the rows have them; None for all.
 
     Raises:
@@ -36,7 +40,10 @@ def open_features(
 def _names(known: Sequence[str], datasets: Sequence[str] | None) -> tuple[str, ...]:
     """Return the datasets that are meant: by name, by path, or by the last part of one name."""
     if datasets is None:
-        return tuple(known)
+        sources = source_datasets(known)
+        if len(sources) < len(known):
+            _log.info("images that a program transformed are left aside: name %s", IN_HAND)
+        return tuple(sources)
     return tuple(dict.fromkeys(dataset_named(known, typed) for typed in datasets))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from cache.commandline.printable import printable
 from cache.commandline.words import command_line, counted
+from cache.dataset_names import source_datasets
 from cache.rows import class_order
 from cache.store import FeatureCache
 from engine.precision.choice import Choice
@@ -126,7 +127,8 @@ def _fitting(extractions: Sequence[Extraction], cache: str) -> list[str]:
     space = extractions[0].space
     if sum(bool(other.datasets()) for other in FeatureCache.open(cache).spaces()) > 1:
         words += ["--space", space.id]
-    if set(space.datasets()) - {extraction.survey.dataset for extraction in extractions}:
+    extracted = {extraction.survey.dataset for extraction in extractions}
+    if set(source_datasets(space.datasets())) - extracted:
         words += ["--dataset", *(extraction.survey.location for extraction in extractions)]
     return words
 

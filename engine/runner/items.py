@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from cache.dataset_names import IN_HAND
 from cache.rows import Row
 from cache.space import Space, space_id
 from engine.backbones.model import feature_space
@@ -16,9 +17,6 @@ from engine.runner.extract import Extractor
 from engine.runner.survey import Survey
 from engine.sources.base import Sample, Unreadable
 from engine.sources.memory import Item, MemorySource
-
-# The dataset that the rows of such images go under, so that `gc` keeps their features.
-DATASET = "python"
 
 
 @dataclass(frozen=True)
@@ -50,15 +48,16 @@ def extract_items(
         return _item_features(source, settled.space, rows)
     identity = feature_space(extractor.model.description, **extractor.identity)
     with extractor.cache.computing(space_id(identity)):
-        survey = Survey(DATASET, DATASET, source, source.samples, adds=True)
+        # Their rows, for without any `gc` would not keep their features.
+        survey = Survey(IN_HAND, IN_HAND, source, source.samples, adds=True)
         space = extractor.extract(survey, execution).space
         return _item_features(source, space, _recorded_rows(space))
 
 
 def _recorded_rows(space: Space) -> dict[str, Row]:
-    if DATASET not in space.datasets():
+    if IN_HAND not in space.datasets():
         return {}
-    return {row.path: row for row in space.rows([DATASET])}
+    return {row.path: row for row in space.rows([IN_HAND])}
 
 
 def _known_rows(

@@ -229,6 +229,22 @@ def test_pack_is_plain_hdf5(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
 
 
+def test_what_a_program_transformed_is_not_packed_and_said_to_be_such(tmp_path, capsys):
+    space = filled(tmp_path / "c", parts=1, rows=4)
+    writer = space.write_dataset("python")
+    writer.append([replace(row, label=None) for row in space.rows()])
+    writer.finish()
+    assert pack(space, tmp_path / "out.h5").rows == 4
+    assert main(["info", str(tmp_path / "c")]) == 0
+    assert "python: 4 cached, 0 rejected; images that a program" in capsys.readouterr().out
+    alone = FeatureCache.create(tmp_path / "d").add_space(DESCRIPTION, 8)
+    alone.append(*vectors(1))
+    writer = alone.write_dataset("python")
+    writer.append([Row("a.jpg", None, bytes(vectors(1)[0][0]), "cached")])
+    writer.finish()
+    assert pack(alone, tmp_path / "alone.h5").rows == 1
+
+
 def test_pack_counts_whole_numbers_in_their_order(tmp_path):
     space = filled(tmp_path / "c", parts=1, rows=4)
     rows = [

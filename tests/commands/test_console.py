@@ -15,6 +15,7 @@ from cache.commandline.options import path
 from cache.store import FeatureCache
 from engine import compare, export, extract, fit_head, predict, review
 from engine.demo import __main__ as demo
+from engine.estimators.cached_backbone import CachedBackbone
 from onceover.__main__ import COMMANDS, main
 
 HEAVY = ("numpy", "onnxruntime", "onnx", "h5py", "PIL", "tqdm", "tensorflow", "sklearn", "scipy")
@@ -165,6 +166,12 @@ def test_the_next_command_fits_what_was_extracted_and_nothing_else(
         assert main(["extract", name, "--cache", "c", *backbone]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     assert line == "next: onceover fit --cache c --dataset 'more pets'"
+    transformed = CachedBackbone(
+        str(tiny_backbone), preprocessing="none", precision="fp32", cache="other"
+    )
+    transformed.transform(sorted(map(str, (tmp_path / "pets").glob("*/*.jpg"))))
+    assert main(["extract", "pets", "--cache", "other", *backbone]) == 0
+    assert capsys.readouterr().out.endswith("\nnext: onceover fit --cache other\n")
     assert main(["extract", "pets", "--cache", "c", *backbone, "--interpolation", "nearest"]) == 0
     line = capsys.readouterr().out.splitlines()[-1]
     (space,) = (
