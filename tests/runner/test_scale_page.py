@@ -35,8 +35,10 @@ def test_the_job_array_runs_task_by_task(tmp_path, tiny_backbone):
     shared, programs = tmp_path / "shared", tmp_path / "bin"
     programs.mkdir()
     write_pictures(shared / "images", 6)
-    # What SLURM would run, and a small backbone in place of the one that needs its weights.
-    program(programs / "srun", 'exec "$@"')
+    # What SLURM would run, which tells a step its cores anew; and a small backbone in place of the
+    # one that needs its weights.
+    (cores,) = re.findall(r"#SBATCH .*(--cpus-per-task=\d+)", array)
+    program(programs / "srun", f'test "$1" = {cores} && shift && exec "$@"')
     options = f"--backbone {tiny_backbone} --preprocessing torch --quiet"
     program(programs / "onceover", f'exec {sys.executable} -m onceover "$@" {options}')
     environment = {
