@@ -20,7 +20,12 @@ from engine.exporters.graph import write_model
 from engine.exporters.lrn import write_out_local_response
 from engine.exporters.network import Graph, graph_of, pooled
 from engine.exporters.trial import try_out
-from engine.exporters.weights import load_weights, random_weights, weights_digest
+from engine.exporters.weights import (
+    load_weights,
+    random_weights,
+    weights_digest,
+    with_true_variances,
+)
 from engine.graphs.files import read_onnx
 from engine.graphs.model_file import data_file, digest_of_all, digests
 from engine.process.progress import Progress, no_progress
@@ -79,6 +84,8 @@ def _export_keras(request: BackboneRequest, path: Path, progress: Progress) -> M
         "backbone": network.model.name if request.is_file else request.backbone,
         "weights": weights_digest(network.layers, weights, network.structure),
     }
+    if network.weights is None:  # counted above as they are: the same weights are the same space
+        weights = with_true_variances(network.layers, weights)
     parameters = sum(math.prod(shape) for entry in network.layers for shape in entry.shapes)
     layer = request.layer or network.output_layer
     graph = keras_models.trace(network, weights)

@@ -25,10 +25,8 @@ Arrays = tuple[np.ndarray, ...]
 # A layer's group may be one of these inside a Keras 3 file: `dense`, `dense_1`, ...
 _NUMBERED = re.compile(r"(?P<kind>.+?)(?:_(?P<number>\d+))?$")
 
-
 # HDF5's own filters: deflate, shuffle, Fletcher-32. Another one would load a plug-in.
 _FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
-
 
 # Layers that start as the identity, and the values of their weights then.
 _IDENTITIES: Mapping[str, tuple[float, ...]] = {
@@ -38,9 +36,11 @@ _IDENTITIES: Mapping[str, tuple[float, ...]] = {
     "layer_scale": (1.0,),
 }
 
-
 # Weights of normalisations inside a network that counts as one layer, by their names in Keras.
 _ONES = frozenset({"gamma", "moving_variance", "variance"})
+
+# ImageNet's deviations, of values from 0 to 1.
+_DEVIATIONS = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,21 @@ def _load_hdf5(path: Path, file: h5py.File, layers: Sequence[LayerShapes]) -> li
             raise Failure(f"{path} is an HDF5 file, but not one of Keras weights")
         stored = _legacy_layers(root)
     return [_fitting(path, layer, stored) for layer in layers]
+
+
+def with_true_variances(layers: Sequence[LayerShapes], weights: list[Arrays]) -> list[Arrays]:
+    """Return weights of a named network in which no deviations stand for variances.
+
+    Keras' file of EfficientNet has ImageNet's deviations where Normalization wants variances. Where
+    Keras downloads it, it makes good for that by a further layer; of a file, nobody does
+    (https://github.com/tensorflow/tensorflow/issues/49930).
+    """
+    return [
+        (arrays[0], arrays[1] ** 2, *arrays[2:])
+        if layer.kind == "normalization" and np.allclose(arrays[1], _DEVIATIONS, atol=1e-4)
+        else arrays
+        for layer, arrays in zip(layers, weights, strict=True)
+    ]
 
 
 def _fitting(path: Path, layer: LayerShapes, stored: Mapping[str, list[h5py.Dataset]]) -> Arrays:

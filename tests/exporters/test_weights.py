@@ -7,7 +7,13 @@ import pytest
 from weights_samples import write_keras3, write_legacy
 
 from cache.failures import Failure
-from engine.exporters.weights import LayerShapes, load_weights, random_weights, weights_digest
+from engine.exporters.weights import (
+    LayerShapes,
+    load_weights,
+    random_weights,
+    weights_digest,
+    with_true_variances,
+)
 
 CONV = LayerShapes("conv", "conv2d", ((3, 3, 3, 4), (4,)))
 NORM = LayerShapes("norm", "batch_normalization", ((4,), (4,), (4,), (4,)))
@@ -197,6 +203,21 @@ def test_whole_numbers_are_weights_too(tmp_path):
             group[name] = array
     (loaded,) = load_weights(tmp_path / "w.h5", [layer])
     assert [each.tolist() for each in loaded] == [each.tolist() for each in arrays]
+
+
+@pytest.mark.parametrize(
+    ("variance", "wanted"),
+    [((0.229, 0.224, 0.225), (0.0524, 0.0502, 0.0506)), ((0.05, 0.05, 0.05), (0.05, 0.05, 0.05))],
+)
+def test_deviations_that_stand_for_variances_are_squared(variance, wanted):
+    """So it is in Keras' file of EfficientNet, which Keras rescales for when it downloads it."""
+    layer = LayerShapes("normalization", "normalization", ((3,), (3,), ()))
+    given = (np.float32([0.485, 0.456, 0.406]), np.float32(variance), np.float32(0))
+    ((means, found, _),) = with_true_variances([layer], [given])
+    np.testing.assert_allclose(found, wanted, rtol=1e-2)
+    np.testing.assert_array_equal(means, given[0])
+    ((same, *_),) = with_true_variances([NORM], [(given[1],) * 4])
+    np.testing.assert_array_equal(same, given[1])
 
 
 @pytest.mark.parametrize("names", [3, [1.5], [b"\xff"], "dense", np.zeros((2, 2)), h5py.Empty("f")])
