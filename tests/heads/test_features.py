@@ -52,6 +52,15 @@ def test_images_are_sorted_by_digest_whatever_the_order_of_rows(tmp_path):
     assert [expected[digest.tobytes()] for digest in one.digests] == one.y.tolist()
 
 
+def test_paths_of_any_characters_go_with_their_images(tmp_path):
+    """They are cut out of one text, of which a character takes four bytes if one does."""
+    names = ["a.jpg", "bjørn/ü.jpg", "猫/一.jpg", "🐈.jpg", "e\u0301.jpg", " .jpg", "a\tb", "c"]
+    rows = [row(number, "ab"[number % 2], name) for number, name in enumerate(names)]
+    features = load(space_with(tmp_path, rows))
+    known = {DIGESTS[number].tobytes(): name for number, name in enumerate(names)}
+    assert list(features.paths) == [known[digest.tobytes()] for digest in features.digests]
+
+
 def test_of_some_samples_alone(tmp_path):
     """Labels that another sample of a dataset gives an image are not asked about then."""
     rows = [row(0, "a"), row(1, "b"), row(2, "c"), row(1, "a", "again.jpg")]
