@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from cache.commandline.words import counted
-from cache.failures import UsageFailure
+from cache.failures import Interrupted, UsageFailure
 from cache.space import Space
 from engine.heads.open_features import open_features
 from engine.heads.steadiness import Steadiness, is_steady, looks, measure_steadiness
@@ -45,12 +45,17 @@ def extract_until_steady(
     for count in looks(len(survey.samples), len(survey.classes), points):
         part = replace(survey, samples=survey.samples[:count], adds=count < len(survey.samples))
         earlier.append(extractor.run(part, choice, execution))
-        if (look := _measured(choice.space, part)) is None:
-            continue
-        seen.append(look)
-        _report(look)
-        if is_steady(seen, points) and count < len(survey.samples):
-            return _joined(earlier, Steady(look, stopped=True))
+        look = _measured(choice.space, part)
+        if look is not None:
+            seen.append(look)
+            _report(look)
+            if is_steady(seen, points) and count < len(survey.samples):
+                return _joined(earlier, Steady(look, stopped=True))
+        if execution.stop is not None and execution.stop.is_set() and count < len(survey.samples):
+            raise Interrupted(
+                f"stopped; {count:,} of {counted(len(survey.samples), 'image')} are done and "
+                "kept, run the same command again to go on"
+            )
     return _joined(earlier, Steady(seen[-1] if seen else None, stopped=False))
 
 

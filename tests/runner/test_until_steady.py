@@ -2,14 +2,17 @@
 
 import json
 import shutil
+import signal
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import engine.runner.until_steady
 from cache.store import FeatureCache
 from engine import extract
+from engine.heads.steadiness import measure_steadiness
 
 CLASSES = {"dark": 60, "light": 190}
 
@@ -37,6 +40,26 @@ def run(tiny_backbone, tmp_path, capsys):
         return json.loads(captured.out) if code == 0 else captured.err
 
     return command
+
+
+def test_ctrl_c_in_a_look_keeps_what_is_there_and_a_later_run_goes_on(run, photos, monkeypatch):
+    """The look ends; no other part is begun, and the message counts what there is."""
+    measured = []
+
+    def interrupted(*arguments):
+        measured.append(arguments[0].shape[0])
+        signal.raise_signal(signal.SIGINT)
+        return measure_steadiness(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.runner.until_steady, "measure_steadiness", interrupted)
+        message = run(photos, "--until-steady", code=130)
+    assert measured == [200]
+    assert "stopped; 200 of 500 images are done and kept, run the same command again" in message
+    result = run(photos, "--until-steady")
+    assert result["hits"] == 200
+    assert result["hits"] + result["computed"] == result["steady"]["images"]
+    assert run(photos, "--until-steady")["steady"] == result["steady"]
 
 
 def test_it_stops_early_and_a_later_run_goes_on(run, photos, tmp_path):
