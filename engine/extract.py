@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from cache.commandline.command import Console, command_parser, run_command
-from cache.commandline.options import count, path
+from cache.commandline.options import Options, count, path
 from cache.failures import UsageFailure
 from engine.backbones.options import (
     add_backbone_options,
     add_framing_options,
     add_precision_option,
 )
+from engine.sources.options import add_source_options, source_options_from
 
 if TYPE_CHECKING:
     from cache.share import Share
@@ -43,47 +44,52 @@ def build_parser(prog: str = "python -m engine.extract") -> argparse.ArgumentPar
         metavar="DIR",
         help="where features are kept (required, but for --dry-run)",
     )
-    add_backbone_options(parser)
-    add_precision_option(parser, "auto")
-    add_framing_options(parser)
-    _add_source_options(parser)
-    parser.add_argument("--fraction", type=_fraction, metavar="F", help="of each class, 0 to 1")
-    parser.add_argument("--limit-per-class", type=count, metavar="N", help="images of each class")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
     parser.add_argument(
+        "--dry-run", action="store_true", help="say what is found, and stop before any is read"
+    )
+    backbone = parser.add_argument_group("the backbone, and how pictures come to its size")
+    add_backbone_options(backbone)
+    add_precision_option(backbone, "auto")
+    add_framing_options(backbone)
+    add_source_options(parser.add_argument_group("what the source says"))
+    _add_choice_options(parser.add_argument_group("which of the images, in a fair order"))
+    _add_machine_options(parser.add_argument_group("how it runs, on one machine or more"))
+    return parser
+
+
+def _add_choice_options(group: Options) -> None:
+    group.add_argument("--fraction", type=_fraction, metavar="F", help="of each class, 0 to 1")
+    group.add_argument("--limit-per-class", type=count, metavar="N", help="images of each class")
+    group.add_argument("--seed", type=int, default=0, metavar="S", help="of sample and order")
+    group.add_argument(
         "--until-steady",
         action="store_true",
         help="stop when more images would not change a head's accuracy by --steady-points",
     )
-    parser.add_argument(
+    group.add_argument(
         "--steady-points",
         type=_points,
         default=0.5,
         metavar="P",
         help="hundredths of accuracy that twice the images would have to gain (default: 0.5)",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what is found, and stop before any is read"
-    )
-    parser.add_argument(
+
+
+def _add_machine_options(group: Options) -> None:
+    group.add_argument(
         "--rehash",
         action="store_true",
         help="read every file again, also those whose size, times and number are as they were",
     )
-    parser.add_argument("--batch-size", type=count, metavar="N", help="never changes a feature")
-    parser.add_argument("--threads", type=count, metavar="N", help="never changes a feature")
-    _add_machine_options(parser)
-    return parser
-
-
-def _add_machine_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    group.add_argument("--batch-size", type=count, metavar="N", help="never changes a feature")
+    group.add_argument("--threads", type=count, metavar="N", help="never changes a feature")
+    group.add_argument(
         "--cluster",
         metavar="WHERE",
         help="run on a Dask cluster: local:N, tcp://HOST:PORT, tls://HOST:PORT or the "
         "scheduler's FILE.json (needs onceover[dask])",
     )
-    ways = parser.add_mutually_exclusive_group()
+    ways = group.add_mutually_exclusive_group()
     ways.add_argument(
         "--prepare",
         action="store_true",
@@ -94,33 +100,6 @@ def _add_machine_options(parser: argparse.ArgumentParser) -> None:
         type=_share,
         metavar="I/N",
         help="the I-th, from 0, of N disjoint shares; any number run at once, into one cache",
-    )
-
-
-def _add_source_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--labels",
-        metavar="HOW",
-        help="folder, column, none, or a regular expression over the path whose one group is the "
-        "label, as in '(cat|dog)\\.\\d+\\.jpg' (default: by the source)",
-    )
-    parser.add_argument(
-        "--splits",
-        choices=["auto", "folders", "none"],
-        default="auto",
-        help="whether folders are splits, such as train and test (default: auto)",
-    )
-    for what in ("path", "label", "split"):
-        parser.add_argument(
-            f"--{what}-column",
-            metavar="NAME",
-            help=f"of a table, the column with the {what}s (default: by the usual names)",
-        )
-    parser.add_argument(
-        "--base",
-        type=path,
-        metavar="DIR",
-        help="where a table's paths count from: a folder, or an archive (default: its folder)",
     )
 
 
@@ -219,16 +198,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
 
 def _surveys(arguments: argparse.Namespace) -> Iterator["Survey"]:
     from engine.runner.survey import Selection, survey
-    from engine.sources.base import SourceOptions
 
-    options = SourceOptions(
-        arguments.labels,
-        arguments.splits,
-        arguments.path_column,
-        arguments.label_column,
-        arguments.split_column,
-        arguments.base,
-    )
+    options = source_options_from(arguments)
     selection = Selection(
         arguments.fraction, arguments.limit_per_class, arguments.seed, arguments.shard
     )

@@ -86,8 +86,20 @@ class _Parser(argparse.ArgumentParser):
         return options
 
 
+# A command with more options than this names in its first line those alone that it needs.
+_FEW = 8
+
+
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Wraps the description between words, and leaves the example as it is."""
+    """Keeps the first line short, wraps the description between words, and leaves the example."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: Any = None) -> None:
+        """Add the line of usage."""
+        needed = [one for one in actions if one.required or not one.option_strings]
+        if len(actions) - len(needed) > _FEW:
+            actions = [argparse.Action([], "", metavar="[options]"), *needed]
+            groups = ()
+        super().add_usage(usage, actions, groups, prefix)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         if text.startswith("example:"):

@@ -3,6 +3,9 @@
 import argparse
 import os
 
+# Where options are added: a parser, or a group of its help.
+Options = argparse._ActionsContainer
+
 
 def path(text: str) -> str:
     """Return a path as it was typed, but `~` and `~user` at its beginning are the home folder.

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cache.commandline.options import path
+from cache.commandline.options import Options, path
 from engine.backbones.listing import ListBackbones
 from engine.backbones.preprocessing import PREPROCESSINGS
 from engine.backbones.request import (
@@ -18,7 +18,7 @@ from engine.images.framing import CROPS, SQUASHED, Framing
 
 
 def add_backbone_options(
-    parser: argparse.ArgumentParser, backbone: str = "vgg16", weights: str = "imagenet"
+    parser: Options, backbone: str = "vgg16", weights: str = "imagenet"
 ) -> None:
     """Add the options that choose a backbone; `request_from` reads them.
 
@@ -62,9 +62,7 @@ def add_backbone_options(
     )
 
 
-def add_precision_option(
-    parser: argparse.ArgumentParser, default: str | None, shown: str | None = None
-) -> None:
+def add_precision_option(parser: Options, default: str | None, shown: str | None = None) -> None:
     """Add `--precision`; `auto` is int8 where the CPU gains from it and its parity holds.
 
     shown: what the help calls the default, where that is not its name.
@@ -79,7 +77,7 @@ def add_precision_option(
     )
 
 
-def add_framing_options(parser: argparse.ArgumentParser, use: str = "") -> None:
+def add_framing_options(parser: Options, use: str = "") -> None:
     """Add `--interpolation` and `--crop`: how pictures come to the backbone's size.
 
     `framing_from` reads them; None stands for what was not given.

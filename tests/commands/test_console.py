@@ -248,3 +248,13 @@ def test_closed_and_full_streams_are_no_traceback_before_a_command_either(words,
     done = subprocess.run(["sh", "-c", command], capture_output=True, encoding="utf-8")
     assert "Traceback" not in done.stderr
     assert done.returncode == (2 if words == "extrct" else 0)
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "80"])
+def test_the_first_line_of_help_names_what_a_command_needs(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    with pytest.raises(SystemExit):
+        extract.main(["--help"], "onceover extract")
+    usage, _, rest = capsys.readouterr().out.partition("\n\n")
+    assert " ".join(usage.split()) == "usage: onceover extract [options] SOURCE [SOURCE ...]"
+    assert "which of the images" in " ".join(rest.split())
