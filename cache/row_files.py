@@ -13,6 +13,7 @@ Version 1 of the format has neither split nor stat.
 """
 
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -152,6 +153,18 @@ def encoded_texts(columns: Mapping[str, np.ndarray], name: str) -> Iterator[byte
         for end in ends[block : block + _TEXTS_AT_ONCE].tolist():
             yield bytes(data[start:end])
             start = end
+
+
+def label_counts(columns: Mapping[str, np.ndarray]) -> Counter[str | None]:
+    """Return how many rows of `read_columns` have each label, or none."""
+    labels = [text.decode("utf-8", "surrogatepass") for text in encoded_texts(columns, "labels")]
+    codes, counts = np.unique(columns["label"], return_counts=True)
+    return Counter(
+        {
+            labels[code] if 0 <= code < len(labels) else None: count
+            for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
+        }
+    )
 
 
 def _rows(columns: Mapping[str, np.ndarray]) -> list[Row]:

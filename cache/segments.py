@@ -12,6 +12,7 @@ many clusters' file systems do not have.
 
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from cache.part import SUFFIX
 from cache.record import read_record, write_record
 from cache.row_files import (
     RowColumns,
+    label_counts,
     read_columns,
     read_rows,
     rows_bytes,
@@ -93,6 +95,19 @@ class Segments:
         for _ in range(_ATTEMPTS):
             with contextlib.suppress(FileNotFoundError):
                 return list(overlay(self._in_force(self.paths())))
+        raise Failure(f"the rows of {self.name} change all the time; try again later")
+
+    def label_counts(self) -> Counter[str | None]:
+        """Return how many rows in force have each label, or none. Raises as `rows` does.
+
+        Of a finished run without a row in memory: there may be millions.
+        """
+        for _ in range(_ATTEMPTS):
+            with contextlib.suppress(FileNotFoundError):
+                paths = self.paths()
+                if len(paths) == 1:
+                    return label_counts(read_columns(paths[0]))
+                return Counter(row.label for row in self.rows())
         raise Failure(f"the rows of {self.name} change all the time; try again later")
 
     def _in_force(self, paths: list[Path]) -> Iterator[list[Row]]:

@@ -22,6 +22,7 @@ from engine.images.framing import SQUASHED, Framing
 from engine.precision.calibration_set import Images
 from engine.precision.choice import Choice, choose_precision, settled_choice
 from engine.process.execution import Execution
+from engine.runner.replacement import tell_replacement
 from engine.runner.survey import Survey
 from engine.runner.tally import Tally
 from engine.runner.threads import Target, run_pass
@@ -207,6 +208,7 @@ class Extractor:
         """
         target = Target(choice.space, lambda: self.backbone(choice.model), self.request.framing)
         started = time.perf_counter()
+        tell_replacement(survey, choice.space)
         if execution.cluster is None:
             tally = run_pass(survey, target, execution)
         else:

@@ -99,11 +99,11 @@ class Survey:
         lines = []
         if classes:
             of = f"{counted(labelled, 'image')} of {counted(len(classes), 'class', 'classes')}"
-            lines.append(f"{of}: {_named(classes)}")
+            lines.append(f"{of}: {named_counts(classes)}")
         if unlabelled := len(self.samples) - labelled:
             lines.append(f"{counted(unlabelled, 'image')} without a label")
         if splits:
-            lines.append(f"splits: {_named(splits)}")
+            lines.append(f"splits: {named_counts(splits)}")
         if share := self.selection.share:
             lines.append(
                 f"share {share.index} of {share.count} (from 0), "
@@ -194,7 +194,7 @@ def dataset_name(location: str | Path) -> str:
     return str(home_path(location).resolve())
 
 
-def _named(counts: Mapping[str, int]) -> str:
+def named_counts(counts: Mapping[str, int]) -> str:
     """Return names with their counts: a few, then how many more there are."""
     shown = [f"{printable(name, 40)} {count:,}" for name, count in list(counts.items())[:_NAMED]]
     more = f" and {len(counts) - _NAMED} more" if len(counts) > _NAMED else ""

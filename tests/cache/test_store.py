@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import tracemalloc
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from cache.merge import merge
 from cache.part import open_part
 from cache.row_files import RowColumns, read_rows, rows_bytes
 from cache.rows import SPLITS, Row, Stat, stat_of
+from cache.segments import segments_of
 from cache.store import FeatureCache, Space
 
 
@@ -461,3 +463,15 @@ def test_the_origin_of_a_dataset_is_that_of_its_last_run(tmp_path):
     assert other.space().origin("photos") == {"base": "/elsewhere"}
     space.write_dataset("photos", origin={})
     assert space.origin("photos") == {}
+
+
+def test_labels_are_counted_in_finished_rows_and_in_those_of_a_run_under_way(tmp_path):
+    space = filled(tmp_path / "cache")
+    segments = segments_of(space.path, "photos")
+    expected = Counter(row.label for row in space.rows())
+    assert segments.label_counts() == expected
+    first = space.rows()[0]
+    space.write_dataset("photos").append([replace(first, label="moved")])
+    expected = expected - Counter([first.label]) + Counter(["moved"])
+    assert segments.label_counts() == expected
+    assert segments_of(space.path, "nothing").label_counts() == {}
