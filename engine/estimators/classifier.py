@@ -11,6 +11,7 @@ from engine.classifiers import classify
 from engine.classifiers.find_backbone import NamedBackbone
 from engine.classifiers.load import open_classifier
 from engine.estimators.inputs import items_of
+from engine.heads.head import named_classes
 from engine.process.execution import Execution
 from engine.process.progress import Progress, no_progress
 from engine.sources.memory import MemorySource
@@ -25,7 +26,11 @@ class Classifier:
     array(['spots'], dtype='<U7')
     >>> classifier.predict_proba(paths[:1]).shape
     (1, 2)
+
+    scikit-learn takes it for a classifier that is fitted: its metrics and displays work on it.
     """
+
+    _estimator_type = "classifier"  # what scikit-learn before 1.6 asks
 
     def __init__(
         self, classifier: classify.Classifier, *, on_error: str = "raise", progress: Progress
@@ -38,6 +43,29 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of the columns of `predict_proba`."""
         return self._classifier.head.classes
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The same as scikit-learn has them: str (C,)."""
+        return np.array(self.classes)
+
+    def __repr__(self) -> str:
+        """Say in a line what it is: its backbone with its precision, and its classes."""
+        head = self._classifier.head
+        return f"Classifier({head.title}, {named_classes(head.classes)})"
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn is to know: a classifier of images that needs no fit."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=False),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(two_d_array=False, string=True),
+            requires_fit=False,
+            no_validation=True,
+        )
 
     def predict_proba(self, images: Any) -> np.ndarray:
         """Return the probability of each class for each image: float32 (N, C).
@@ -76,6 +104,23 @@ class Classifier:
         usable = np.isfinite(probabilities).all(axis=1)
         best = np.where(usable, np.where(usable[:, None], probabilities, 0).argmax(axis=1), -1)
         return np.array([*self.classes, ""])[best]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the accuracy: the share of images whose predicted class is the true one.
+
+        X: images, as for `predict_proba`; one that gives a row of NaN is wrong.
+        y: their classes, N of them, by name.
+
+        Raises:
+            ValueError: `y` has another length than `X`, or names none of the classes.
+            Failure, TypeError: as `predict_proba`.
+        """
+        images, labels = items_of(X), np.asarray(y).astype(str)
+        if labels.shape != (len(images),):
+            raise ValueError(f"labels of shape {labels.shape} for {len(images):,} images")
+        if not np.isin(labels, self.classes).any():
+            raise ValueError(f"no label is one of the {named_classes(self.classes)}")
+        return float((self.predict(images) == labels).mean())
 
 
 def load_classifier(

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 64 * 2**20
 
 
-# Conflicts that a message names.
-_NAMED = 3
+# Conflicts that a message names, and classes that a line counts.
+_NAMED, _SHOWN = 3, 10
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,13 @@ class Features:
 
     def __repr__(self) -> str:
         """Say how much there is in a line: a cell of a notebook ends in such a value."""
-        counts = dict(zip(self.classes, self.counts.tolist(), strict=True))
-        return f"Features({len(self)} x {self.dimension}, {counts}, {len(self.rejected)} rejected)"
+        shown = zip(self.classes[:_SHOWN], self.counts.tolist(), strict=False)
+        counts, further = dict(shown), len(self.classes) - _SHOWN
+        more = f" and {further:,} classes more" if further > 0 else ""
+        return (
+            f"Features({len(self)} x {self.dimension}, {counts}{more}, "
+            f"{len(self.rejected)} rejected)"
+        )
 
     @cached_property
     def X(self) -> np.ndarray:  # noqa: N802 - what the field calls them

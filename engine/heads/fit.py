@@ -32,7 +32,7 @@ _NAMED = 5
 _ALIKE = 0.1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Fit:
     """A trained head and how it came about.
 
@@ -58,6 +58,15 @@ class Fit:
     cross_validation: CrossValidation | None
     seconds: float
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say in a line how it came about and how good it is: a cell of a notebook ends so."""
+        return (
+            f"Fit({self.solver.solver}, {self.split.name}: "
+            f"{len(self.split.train):,} train, {len(self.split.validation):,} validation, "
+            f"{len(self.split.test):,} test images; test accuracy {self.test.accuracy:.4f}, "
+            f"loss {self.test.loss:.4f})"
+        )
 
     def scores(self, side: str) -> Scores | None:
         """Return the scores of one of SIDES."""

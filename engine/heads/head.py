@@ -5,7 +5,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from cache.commandline.printable import printable
+from cache.commandline.words import counted
 from cache.failures import Failure, first_line
 from cache.files import write_whole
+from cache.notes import TITLE_NOTE, title_of
 from engine.heads.softmax import log_softmax
 
 FILE_NAME = "head.npz"
@@ -25,14 +27,21 @@ _VERSION = 1
 # A head of 1,000 classes on 25,088 features has 100 MB.
 _MAX_BYTES = 2**30
 
-# Heads of a cache that a message names.
+# Heads of a cache that a message names, and classes of a head.
 _NAMED = 5
 
 # What NumPy's format 1.0 writes in front of an array of a head, filled up with spaces.
 _HEADER_BYTES = 128
 
 
-@dataclass(frozen=True)
+def named_classes(classes: Sequence[str]) -> str:
+    """Return how many classes there are and the names of the first few, in a line."""
+    named = ", ".join(printable(label, 40) for label in classes[:_NAMED])
+    more = f" and {len(classes) - _NAMED:,} more" if len(classes) > _NAMED else ""
+    return f"{counted(len(classes), 'class', 'classes')}: {named}{more}"
+
+
+@dataclass(frozen=True, repr=False)
 class Head:
     """A trained softmax layer, and all that is needed to feed it.
 
@@ -48,6 +57,17 @@ class Head:
     space: str
     description: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Say in a line what it is: what its features are of, and its classes."""
+        return f"Head({self.title}, {named_classes(self.classes)})"
+
+    @property
+    def title(self) -> str:
+        """What its features are of, in a few words: a backbone, its layer, its precision."""
+        shown = self.notes.get(TITLE_NOTE)
+        names = {**self.description, **(shown if isinstance(shown, dict) else {})}
+        return printable(title_of(names))
 
     @property
     def trainable_parameters(self) -> int:

@@ -14,7 +14,7 @@ from engine.heads.softmax import log_softmax, losses
 _BINS = 15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores:
     """A head's answers to N images, in their order.
 
@@ -25,6 +25,10 @@ class Scores:
     labels: np.ndarray
     probabilities: np.ndarray
     nats: np.ndarray
+
+    def __repr__(self) -> str:
+        """Say in a line how good they are."""
+        return f"Scores({len(self)} images, accuracy {self.accuracy:.4f}, loss {self.loss:.4f})"
 
     def __len__(self) -> int:
         """Return N."""

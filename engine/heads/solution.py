@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Solution:
     """Weights float32 (D, C) and biases float32 (C,) for features as they are.
 
@@ -19,3 +19,7 @@ class Solution:
     biases: np.ndarray
     chosen: Mapping[str, Any]
     history: tuple[Mapping[str, Any], ...]
+
+    def __repr__(self) -> str:
+        """Say in a line what was chosen, and the shape of the weights."""
+        return f"Solution({self.weights.shape}, {dict(self.chosen)})"

@@ -33,7 +33,7 @@ class SplitOptions:
     group_duplicates: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """Which images are for what: three disjoint arrays of indices, int64, ascending.
 
@@ -48,6 +48,11 @@ class Split:
     test: np.ndarray
     name: str = "/".join(map(str, DEFAULT_PERCENTAGES))
     remarks: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Say in a line how many images each side has."""
+        counts = ", ".join(f"{side} {len(self.side(side)):,}" for side in SIDES)
+        return f"Split({self.name}: {counts})"
 
     def side(self, name: str) -> np.ndarray:
         """Return the indices of one of SIDES."""

@@ -31,7 +31,7 @@ def test_no_name_imports_tensorflow_or_a_runtime():
 
 
 def test_the_names_are_there_and_others_are_not():
-    assert set(onceover.__all__) <= set(dir(onceover))
+    assert dir(onceover) == sorted(onceover.__all__)
     for name in onceover.__all__:
         assert getattr(onceover, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):

@@ -37,6 +37,8 @@ def load(space, names=None):
 def test_a_line_says_how_much_there_is(tmp_path):
     features = load(space_with(tmp_path / "c", [row(n, "ab"[n % 2]) for n in range(5)]))
     assert repr(features) == "Features(5 x 4, {'a': 3, 'b': 2}, 0 rejected)"
+    many = replace(features, classes=tuple("abcdefghijklmn"))
+    assert repr(many).endswith(", 'j': 0} and 4 classes more, 0 rejected)")
 
 
 def test_images_are_sorted_by_digest_whatever_the_order_of_rows(tmp_path):
