@@ -1,6 +1,7 @@
 """A frozen backbone with a cache, as a transformer of scikit-learn."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.process.progress import Progress, no_progress
 from engine.runner.extract import Extractor, FeatureRequest
 from engine.runner.items import extract_items
 from engine.runner.survey import Selection, survey
+from engine.runner.until_steady import extract_until_steady
 from engine.sources.base import SourceOptions
 
 _log = logging.getLogger(__name__)
@@ -127,6 +129,8 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 0,
         labels: str | None = None,
         splits: str = "auto",
+        until_steady: bool = False,
+        steady_points: float = 0.5,
     ) -> Features:
         """Bring a source's images into the cache and return their features with their labels.
 
@@ -137,10 +141,18 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         labels: `folder`, `column`, `none`, or a regular expression over the path whose one group
             is the label; None for what the source shows.
         splits: whether folders are splits: `auto`, `folders` or `none`.
+        until_steady: stop when twice the images would not change a head's accuracy by
+            `steady_points`, hundredths of it.
 
         Raises:
+            TypeError: a list is given; `transform` takes lists of images.
             Failure: the source, the backbone or the cache cannot be used.
         """
+        if not isinstance(source, str | os.PathLike):
+            raise TypeError(
+                f"one {type(source).__name__} is no source: a folder, archive or table is; "
+                "transform takes a list of images"
+            )
         selection = Selection(fraction, limit_per_class, seed)
         with survey(source, selection, SourceOptions(labels, splits)) as images:
             # What was found and guessed is said before anything is run.
@@ -148,7 +160,13 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
                 _log.info(line)
             for line in images.source.warnings:
                 _log.warning(line)
-            extraction = self._extractor().extract(images, self._execution())
+            extractor, execution = self._extractor(), self._execution()
+            if until_steady:
+                extraction = extract_until_steady(extractor, images, steady_points, execution)
+            else:
+                extraction = extractor.extract(images, execution)
+        if extraction.steady is not None and extraction.steady.stopped:
+            _log.info("more images would hardly change the accuracy, so the rest was left out")
         return open_features(extraction.space, [images.dataset])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

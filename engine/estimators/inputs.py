@@ -1,5 +1,6 @@
 """What people give as images in Python, as a list of items."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from cache.commandline.printable import printable
+from cache.files import home_path
 from engine.sources.memory import Item
 
 _KINDS = "paths, bytes, PIL images or uint8 arrays (H, W, 3)"
@@ -23,7 +26,9 @@ def items_of(images: Any) -> list[Item]:
         TypeError: something is no image, or one image stands where several are to.
         ValueError: an array has another shape.
     """
-    if isinstance(images, str | Path | bytes | Image.Image):
+    if isinstance(images, str | Path):
+        raise TypeError(f"{_one_path(images)}; a folder, archive or table is for extract")
+    if isinstance(images, bytes | Image.Image):
         raise TypeError(f"one {type(images).__name__} is no list of images; put it in a list")
     if hasattr(images, "to_numpy"):  # pandas, polars
         images = images.to_numpy()
@@ -39,6 +44,13 @@ def items_of(images: Any) -> list[Item]:
     if not isinstance(images, Iterable):
         raise TypeError(f"{type(images).__name__} is no list of {_KINDS}")
     return [_item(image) for image in images]
+
+
+def _one_path(path: str | Path) -> str:
+    """Return what is wrong with a path where a list of images is to be."""
+    if os.path.isdir(home_path(path)):  # noqa: PTH112 - False for a name that is too long
+        return f"{printable(str(path))} is a folder, no list of images; list its files"
+    return f"one {type(path).__name__} is no list of images; put it in a list"
 
 
 def _item(image: Any) -> Item:

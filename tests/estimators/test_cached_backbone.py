@@ -23,7 +23,9 @@ from cache.failures import Failure
 from cache.store import FeatureCache
 from engine import extract
 from engine.estimators.cached_backbone import CachedBackbone
+from engine.heads.steadiness import Steadiness
 from engine.runner import items as runner_items
+from engine.runner import until_steady
 from engine.runner.step import compute
 
 
@@ -267,6 +269,25 @@ def test_scikit_learns_own_checks(backbone):
     results = check_estimator(backbone, on_fail=None, on_skip=None)
     passed = {result["check_name"] for result in results if result["status"] == "passed"}
     assert passed >= APPLICABLE
+
+
+def test_an_extraction_may_stop_when_more_would_change_nothing(
+    backbone, pictures, passes, monkeypatch, caplog
+):
+    monkeypatch.setattr(until_steady, "looks", lambda *_: iter([12, 24]))
+    look = Steadiness(12, 0.9, (0.8, 0.95), 0.3, 0.0, 0.0)
+    monkeypatch.setattr(until_steady, "measure_steadiness", lambda *_: look)
+    monkeypatch.setattr(until_steady, "is_steady", lambda _, points: points == 2)
+    with caplog.at_level(logging.INFO, "engine.estimators"):
+        assert len(backbone.extract(pictures, until_steady=True, steady_points=2)) == 12
+    assert sum(passes) == 12
+    assert "so the rest was left out" in caplog.text
+    assert len(backbone.extract(pictures, until_steady=True)) == 24
+
+
+def test_a_list_is_for_transform(backbone, paths):
+    with pytest.raises(TypeError, match=r"one list is no source.* transform takes a list"):
+        backbone.extract(paths)
 
 
 def test_labels_may_come_from_names(backbone, pictures, tmp_path):

@@ -40,7 +40,9 @@ def test_other_items_are_as_they_are():
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ("a.jpg", TypeError, "one str is no list of images; put it in a list"),
+        ("a.jpg", TypeError, "one str is no list of images; put it in a list; .*for extract"),
+        (5000 * "a", TypeError, "one str is no list of images"),
+        (Path(__file__).parent, TypeError, "is a folder, no .*; list its files; .*for extract"),
         (b"bytes", TypeError, "one bytes is no list"),
         (Image.new("L", (3, 3)), TypeError, "one Image is no list"),
         (PIXELS[0], ValueError, "one array of pixels; put it in a list"),
