@@ -39,6 +39,11 @@ class Answers:
         probability = float(probabilities[code])
         return (UNSURE if probability < self.unsure else self.classes[code]), probability
 
+    def text(self, probabilities: np.ndarray) -> str:
+        """Return the label as a person reads it: the most probable class behind UNSURE too."""
+        best = printable(self.classes[int(probabilities.argmax())], _LABEL_CELLS)
+        return f"{UNSURE} ({best})" if float(probabilities.max()) < self.unsure else best
+
 
 @dataclass
 class Outcome:
@@ -70,9 +75,8 @@ def text_lines(
 
     columns: of the terminal, where a long path loses its middle; None to write all of it.
     """
-    names = [*answers.classes, *([UNSURE] if answers.unsure else [])]
-    widest = max(display_width(printable(label, _LABEL_CELLS)) for label in names)
-    label_cells = min(widest, _LABEL_CELLS)
+    widest = max(display_width(printable(label, _LABEL_CELLS)) for label in answers.classes)
+    label_cells = min(widest, _LABEL_CELLS) + (len(f"{UNSURE} ()") if answers.unsure else 0)
     for group in groups:
         path_cells = max((display_width(printable(path, 4096)) for path in group.paths), default=0)
         if columns is not None:
@@ -83,9 +87,8 @@ def text_lines(
             if prediction.probabilities is None:
                 yield f"{path}  error: {printable(prediction.error, 400)}\n"
             else:
-                label, probability = answers.of(prediction.probabilities)
-                shown = fitted(printable(label, _LABEL_CELLS), label_cells)
-                yield f"{path}  {shown}  {probability:.4f}\n"
+                shown = fitted(answers.text(prediction.probabilities), label_cells)
+                yield f"{path}  {shown}  {prediction.probabilities.max():.4f}\n"
 
 
 def csv_lines(groups: Iterable[Group], answers: Answers) -> Iterator[str]:

@@ -366,6 +366,14 @@ def test_what_is_not_probable_enough_is_unsure(trained, new, capsys):
     ]
     _, out, err = run(capsys, new, "--head", trained.head, "--unsure", limit)
     assert out.count("  unsure ") == 3
+    surest = {a["path"]: max(a["probabilities"], key=a["probabilities"].get) for a in answers}
+    lines = [line for line in out.splitlines() if "  unsure " in line]
+    for path in {
+        a["path"] for a, u in zip(answers, unsure, strict=True) if a["label"] != u["label"]
+    }:
+        (line,) = (line for line in lines if line.startswith(f"{path} "))
+        assert f"  unsure ({surest[path]})  " in line
+    assert len({len(line) for line in out.splitlines()}) == 1
     assert "8 images classified, 0 failed, 3 unsure (37.5%)" in err
 
 
