@@ -15,6 +15,9 @@ from engine.classifiers.judged_images import JudgedImages, images_of_head, image
 from engine.heads.head import Head
 from engine.precision.paired_heads import sign_test
 
+# What chance alone gives more often than this is no measurable change.
+_CHANCE = 0.05
+
 
 @dataclass(frozen=True)
 class Change:
@@ -51,14 +54,18 @@ class Change:
         if self.accuracy_before is not None and self.accuracy_after is not None:
             accuracy = (
                 f"accuracy {self.accuracy_after:.4f} instead of {self.accuracy_before:.4f} "
-                f"({self.lost} lost, {self.won} won; chance alone gives that in "
-                f"{self.p_value:.0%} of cases)"
+                f"({self.lost} lost, {self.won} won: {self._certainty()})"
             )
         return (
             f"{self.after} instead of {self.before}, on {self.images:,} images of "
             f"{self.images_of}: {accuracy}, the same label for {self.agreement:.1%}, "
             f"probabilities differ by {self.largest:.3f} at most"
         )
+
+    def _certainty(self) -> str:
+        if self.p_value > _CHANCE:
+            return "no measurable change"
+        return f"chance alone gives that in {self.p_value:.1%} of cases"
 
 
 @contextmanager
