@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
-from cache.files import read_bounded, write_whole
+from cache.files import TEMPORARY, read_bounded, write_whole
 from cache.summaries import MAX_BYTES
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME
@@ -40,8 +40,7 @@ def write_head(fit: Fit, folder: Path, curve: LearningCurve | None = None) -> No
     curve: the fit's, which goes into the metrics where it was made.
 
     Raises:
-        Failure: `folder` is a file, or holds a head of other choices, or somebody's files of
-            these names.
+        Failure: `folder` is a file, or holds a head of other choices, or somebody's files.
         OSError: something could not be written.
     """
     if folder.exists() and not folder.is_dir():
@@ -49,9 +48,11 @@ def write_head(fit: Fit, folder: Path, curve: LearningCurve | None = None) -> No
     if not may_replace(folder, fit):
         if (folder / FILE_NAME).exists():
             held = "a head of another split, solver, dataset or class list"
+        elif not _in_the_way(folder):
+            held = "other files, and no head"
         else:
             held = f"a {' and a '.join(_in_the_way(folder))} that no fit of this head wrote"
-        raise Failure(f"{folder} holds {held}; give another folder, or remove that one first")
+        raise Failure(f"{folder} holds {held}; give another folder, or an empty one")
     folder.mkdir(parents=True, exist_ok=True)
     head = fit.head.file_bytes()
     (folder / _REPORT).unlink(missing_ok=True)
@@ -89,12 +90,12 @@ def default_folder(fit: Fit) -> Path:
 
 
 def may_replace(folder: Path, fit: Fit) -> bool:
-    """Tell whether a folder holds nothing that a fit would replace, or what the same choices made.
+    """Tell whether a folder is empty or not there, or holds what the same choices made.
 
     A fit that was killed has left its metrics at least.
     """
     if not _in_the_way(folder):
-        return True
+        return not _files(folder)
     return read_metrics(folder).get("choices") == choices(fit)
 
 
@@ -109,6 +110,13 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         _log.debug("%s: %s", folder / METRICS, error)
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _files(folder: Path) -> list[str]:
+    """Return what a folder holds, but for what a kill left of a file."""
+    if not folder.is_dir():
+        return []
+    return [path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY)]
 
 
 def _in_the_way(folder: Path) -> list[str]:
