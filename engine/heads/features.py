@@ -164,26 +164,45 @@ class Features:
         Raises:
             Failure: no image has a label, or all have the same one.
         """
-        conflicts = (
-            f", which are {self.named_conflicts()}: choose one of the datasets, or forget one"
-            if self.conflicts
-            else ""
-        )
-        left_out = (
-            f"{self.unlabelled:,} have no label, {len(self.conflicts):,} have several{conflicts}, "
-            f"{self.missing:,} have lost their features, {len(self.rejected):,} were rejected"
-        )
         if not (self.y >= 0).any():
-            raise Failure(
-                f"no image to train on: {left_out}; extract a source "
-                "with a folder for each class, or a CSV with path,label"
-            )
+            left_out, advice = self._left_out()
+            raise Failure(f"no image to train on{left_out and f': {left_out}'}; {advice}")
         if len(self.classes) == 1:
+            left_out, advice = self._left_out()
+            one_more = "extract at least one more class"
             raise Failure(
-                f"all {(self.y >= 0).sum():,} images are {printable(self.classes[0])} "
-                f"({left_out}); a head tells classes apart, so extract at least one more class"
+                f"all {(self.y >= 0).sum():,} images are {printable(self.classes[0])}"
+                f"{left_out and f' ({left_out})'}; a head tells classes apart, so "
+                f"{advice if self.conflicts else one_more}"
             )
         return self if not self.unlabelled else self.subset(self.y >= 0)
+
+    def _left_out(self) -> tuple[str, str]:
+        """Return how many images are left out for which reason, and what mends most of them."""
+        extract = "extract a source with a folder for each class, or a CSV with path,label"
+        reasons = (
+            (
+                len(self.conflicts),
+                f"several labels, {self.named_conflicts()}",
+                self._one_label_each(),
+            ),
+            (self.unlabelled, "no label", extract),
+            (self.missing, "lost their features", "run the extraction again"),
+            (len(self.rejected), "been rejected", "look at why, and extract other images"),
+        )
+        there = [
+            f"{count:,} {'has' if count == 1 else 'have'} {reason}"
+            for count, reason, _ in reasons
+            if count
+        ]
+        most, _, advice = max(reasons, key=lambda reason: reason[0])
+        return ", ".join(there), advice if most else extract
+
+    def _one_label_each(self) -> str:
+        sources = {dataset for conflict in self.conflicts for dataset, _, _ in conflict.samples}
+        if len(sources) < 2:
+            return "give each image one label, and extract again"
+        return f"choose one of the datasets, such as {printable(min(sources), 80)}, or forget one"
 
     def named_conflicts(self) -> str:
         """Return which labels and datasets are in conflict, the first few of them, in a line."""

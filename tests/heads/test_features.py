@@ -221,3 +221,31 @@ def test_an_image_on_several_sides_of_the_source_counts_on_the_first(tmp_path):
         "6.jpg": 1,
         "7.jpg": -1,
     }
+
+
+def test_what_is_left_out_is_said_without_zeros_and_with_one_advice(tmp_path):
+    def message(space):
+        with pytest.raises(Failure) as caught:
+            load(space).labelled()
+        return str(caught.value)
+
+    assert message(space_with(tmp_path / "none", [row(0, None), row(1, None)])) == (
+        "no image to train on: 2 have no label; extract a source with a folder for each class, "
+        "or a CSV with path,label"
+    )
+    space_with(tmp_path / "two", [row(0, "cat"), row(1, "cat")], name="/x/one")
+    two = space_with(tmp_path / "two", [row(0, "a"), row(1, "a")], held=(), name="/x/two")
+    assert message(two) == (
+        "no image to train on: 2 have several labels, cat in /x/one and a in /x/two; choose one "
+        "of the datasets, such as /x/one, or forget one"
+    )
+    of_one = space_with(tmp_path / "one", [row(0, "cat"), row(0, "dog", "x.jpg")])
+    assert message(of_one).endswith("; give each image one label, and extract again")
+    space = space_with(tmp_path / "class", [row(0, "a"), row(1, "a")])
+    assert message(space) == (
+        "all 2 images are a; a head tells classes apart, so extract at least one more class"
+    )
+    space = space_with(tmp_path / "lost", [row(7, "a"), row(6, "b"), row(0, None)], DIGESTS[:1])
+    assert message(space) == (
+        "no image to train on: 1 has no label, 2 have lost their features; run the extraction again"
+    )
