@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cache.commandline.command import Console, command_parser, run_command
 from cache.commandline.options import add_features_options, count, path
 from cache.commandline.words import command_line
+from cache.failures import UsageFailure
 
 
 def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentParser:
@@ -40,12 +41,11 @@ def build_parser(prog: str = "python -m engine.fit_head") -> argparse.ArgumentPa
         help="lbfgs chooses its L2 strength by validation; adam is the tutorial's recipe and takes "
         "caches larger than memory (default: lbfgs)",
     )
-    parser.add_argument("--epochs", type=count, default=10, metavar="N", help="adam's; 10")
-    parser.add_argument("--batch-size", type=count, default=128, metavar="N", help="adam's; 128")
+    parser.add_argument("--epochs", type=count, metavar="N", help="adam's; 10")
+    parser.add_argument("--batch-size", type=count, metavar="N", help="adam's; 128")
     parser.add_argument(
         "--memory",
         type=count,
-        default=1024,
         metavar="MIB",
         help="features that adam holds in memory; more are read block by block (default: 1024)",
     )
@@ -105,6 +105,16 @@ def _seed(text: str) -> int:
     return value
 
 
+def _check_solver(arguments: argparse.Namespace) -> None:
+    """Raise UsageFailure for options that the solver would not heed."""
+    if arguments.solver == "adam":
+        return
+    for name in ("epochs", "batch_size", "memory"):
+        if getattr(arguments, name) is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageFailure(f"{option} is adam's: give --solver adam too, or leave it out")
+
+
 def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
     from cache.store import FeatureCache
     from engine.estimators.fit import summary, write_fit
@@ -113,12 +123,13 @@ def _fit_head(arguments: argparse.Namespace, console: Console) -> None:
     from engine.heads.solvers import SolverOptions
     from engine.heads.split import SplitOptions
 
+    _check_solver(arguments)
     solver = SolverOptions(
         solver=arguments.solver,
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
+        epochs=arguments.epochs or 10,
+        batch_size=arguments.batch_size or 128,
         seed=arguments.seed,
-        memory=arguments.memory * 2**20,
+        memory=(arguments.memory or 1024) * 2**20,
         balanced=arguments.class_weight == "balanced",
     )
     options = SplitOptions(

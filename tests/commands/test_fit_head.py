@@ -44,7 +44,8 @@ def run_json(capsys, *arguments):
 
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
 def test_the_json_has_the_keys_of_the_contract(pets, capsys, solver):
-    result = run_json(capsys, "--cache", pets, "--solver", solver, "--epochs", 60)
+    more = ["--epochs", 60] if solver == "adam" else []
+    result = run_json(capsys, "--cache", pets, "--solver", solver, *more)
     assert list(result) == [
         "space",
         "classes",
@@ -216,6 +217,9 @@ def test_what_is_left_out_is_warned_of(pets, capsys):
             "feature space, and zzz is the beginning of none",
         ),
         (["--dataset", "birds"], 2, "there is no dataset birds"),
+        (["--epochs", "3"], 2, "--epochs is adam's: give --solver adam too"),
+        (["--batch-size", "128"], 2, "--batch-size is adam's: give --solver adam too"),
+        (["--memory", "5"], 2, "--memory is adam's: give --solver adam too"),
     ],
 )
 def test_wrong_options_are_one_line(pets, capsys, arguments, code, message):
@@ -383,6 +387,20 @@ def test_a_file_of_such_a_name_that_is_not_ours_is_not_replaced(pets, capsys, tm
     assert name == "head.npz" or f"holds a {name} that no fit of this head wrote" in err
     assert [path.name for path in out.iterdir()] == [name]
     assert (out / name).read_text() == "mine"
+
+
+def test_a_folder_of_somebody_else_gets_no_head(pets, capsys, tmp_path):
+    photographs, empty = tmp_path / "photographs", tmp_path / "empty"
+    photographs.mkdir()
+    (photographs / "cat.jpg").write_text("mine")
+    code, _, err = run(capsys, "--cache", pets, "--out", photographs, "--quiet")
+    assert code == 1
+    assert "holds other files, and no head; give another folder" in err
+    assert [path.name for path in photographs.iterdir()] == ["cat.jpg"]
+    empty.mkdir()
+    (empty / ".tmp-0123").write_text("what a kill left")
+    assert run(capsys, "--cache", pets, "--out", empty, "--quiet")[0] == 0
+    assert run(capsys, "--cache", pets, "--out", empty, "--quiet")[0] == 0
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
