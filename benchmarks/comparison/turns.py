@@ -98,7 +98,8 @@ def _cached_turns(plan: Plan, precision: str) -> list[tuple[str, Callable[[], An
         again = partial(extract_planned, plan, precision)
         turns.append((f"{precision}/again/{number}", again))
         for solver in ("adam", "lbfgs"):
-            fitted = partial(fit, cache, "--solver", solver, *plan.recipe)
+            recipe = plan.recipe if solver == "adam" else []
+            fitted = partial(fit, cache, "--solver", solver, *recipe)
             turns.append((f"{precision}/fit_{solver}/{number}", fitted))
     long = partial(fit, cache, "--solver", "adam", *plan.recipe, "--epochs", "100")
     turns.append((f"{precision}/fit_adam_100", long))
