@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import engine.export
-from cache.failures import UsageFailure
+from cache.failures import Failure, UsageFailure
 from engine.backbones import store as model_store
 from engine.backbones.backbone import Backbone
 from engine.backbones.request import Geometry, backbone_request
@@ -137,3 +137,24 @@ def test_a_layers_name_is_one_line_whatever_it_holds(tmp_path, capsys):
     words = ("--backbone", str(path), "--preprocessing", "none", "--out", str(tmp_path / "o.onnx"))
     assert engine.export.main(words) == 0
     assert r"onnx to \x1b[31mred\nhead in /etc, " in capsys.readouterr().out
+
+
+def test_a_network_without_outputs_is_one_line(tmp_path):
+    path = written(tmp_path / "net.onnx")
+    model = onnx.load(path)
+    del model.graph.output[:]
+    onnx.save(model, path)
+    with pytest.raises(Failure, match="has no output; name one of its tensors as layer"):
+        features(path, tmp_path)
+    assert features(path, tmp_path, layer="out").shape == (3, 5)
+
+
+def test_a_dense_layer_whose_matrix_is_none_is_one_line(tmp_path):
+    path = written(tmp_path / "net.onnx", out=("N", 2))
+    model = onnx.load(path)
+    model.graph.node[-1].output[0] = "flat"
+    model.graph.node.append(helper.make_node("Gemm", ["flat", "matrix"], ["out"]))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1), "matrix"))
+    onnx.save(model, path)
+    with pytest.raises(Failure, match="ONNX"):
+        features(path, tmp_path)
