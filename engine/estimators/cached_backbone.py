@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from cache.failures import Failure
-from engine.backbones.request import Geometry, backbone_request
+from engine.backbones.request import Geometry, backbone_request, size_of
 from engine.estimators.inputs import items_of
 from engine.heads.features import Features
 from engine.heads.open_features import open_features
@@ -42,7 +42,8 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         bring their own.
     layer: where the network is cut; None for its own output.
     pool: of a map or of tokens: `none`, `avg` or `max` over positions.
-    size: (height, width) of the pictures, for a network that takes any; None for its own.
+    size: of the pictures, pixels a side or (height, width), for a network that takes any; None for
+        its own.
     preprocessing: how pixels are scaled; None for the network's own, which a file may not say.
     precision: `auto`, `fp32`, `int8` or `fast`; what a cache has decided once stays.
     interpolation: of the resize: `bilinear`, `nearest`, `bicubic` or `lanczos`.
@@ -66,7 +67,7 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         weights: str = "imagenet",
         layer: str | None = None,
         pool: str = "none",
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         preprocessing: str | None = None,
         precision: str = "auto",
         interpolation: str = "bilinear",
@@ -197,12 +198,18 @@ class CachedBackbone(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def _request(self) -> FeatureRequest:
         if self.on_error not in ("raise", "nan"):
             raise ValueError(f"on_error is {self.on_error!r}; give 'raise' or 'nan'")
-        size = None if self.size is None else (int(self.size[0]), int(self.size[1]))
-        geometry = Geometry(self.pool, size)
+        geometry = Geometry(self.pool, self._size())
         request = backbone_request(
             str(self.backbone), self.weights, self.layer, self.preprocessing, geometry
         )
         return FeatureRequest(request, self.precision, Framing(self.interpolation, self.crop))
+
+    def _size(self) -> tuple[int, int] | None:
+        """Return (height, width), or None. ValueError for anything else."""
+        if self.size is None:
+            return None
+        height, width = np.broadcast_to(self.size, 2)
+        return size_of(f"{height}x{width}")
 
     def _extractor(self) -> Extractor:
         """Return what extracts by the parameters as they are; it stays while they do."""

@@ -309,3 +309,15 @@ def test_what_a_source_holds_is_logged(backbone, pictures, caplog):
     assert said["no image has a label"] == "WARNING"
     assert said["24 images of 2 classes: spots 12, stripes 12"] == "INFO"
     assert said["ignored: 1 .txt"] == "INFO"
+
+
+def test_a_size_is_a_side_or_two():
+    requests = [
+        CachedBackbone("mobilenet_v2", weights="random:0", size=size)._request()
+        for size in (96, np.int64(96), (96, 96), [96, 128])
+    ]
+    assert requests[0] == requests[1] == requests[2]
+    assert requests[2].backbone.geometry.size == (96, 96)
+    assert requests[3].backbone.geometry.size == (96, 128)
+    with pytest.raises(Failure, match="give pixels a side"):
+        CachedBackbone(size=-1)._request()
