@@ -382,6 +382,12 @@ TABLES = (
         says=("no header",),
     ),
     Layout(
+        "names of columns in another language",
+        **table("Tierart;Foto\ncat;1.jpg\ncat;2.jpg\ndog;3.jpg\n"),
+        classes=BOTH,
+        says=("paths from the column Foto", "labels from the column Tierart"),
+    ),
+    Layout(
         "an id without the extension, images in a folder",
         {"labels.csv": "id,breed\n1,pug\n2,pug\n3,husky\n", "train": FILES, "test": {"9.jpg": 9}},
         {"pug": 2, "husky": 1},

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from cache.commandline.printable import printable
@@ -60,30 +60,47 @@ def choose_columns(rows: Rows, options: SourceOptions, *, needs_label: bool = Tr
     if names is None:
         if not first:
             raise Failure(f"{rows.shown} needs the first line path,label; it has none")
-        if _is_header(first[0][1], options):
+        if _is_header([values for _, values in first], options):
             names, first = first[0][1], first[1:]
         else:
             return _without_header(rows.shown, [values for _, values in first])
     _check_names(rows.shown, names, options)
+    values = [values for _, values in first]
     path = _column(names, options.path_column, _PATHS)
     if path is None and any(_plain(name) in _ADDRESSES for name in names):
         raise Failure(
             f"{rows.shown} lists addresses on the web ({shown_columns(names)}); download the "
             "images, and list the files in a column path"
         )
-    if path is None:
+    if path is not None:
+        return _beside(rows.shown, names, path, options, values if needs_label else None)
+    paths = _path_columns(values)
+    if len(paths) != 1:
         raise Failure(
             f"{rows.shown} needs a column of paths, as in the first line path,label; it has "
             f"{shown_columns(names)}; say which column has the paths"
         )
+    columns = _beside(rows.shown, names, paths[0], options, values if needs_label else None)
+    guess = f"paths from the column {printable(names[paths[0]], 40)}, which has names of images"
+    return replace(columns, guesses=(guess, *columns.guesses))
+
+
+def _beside(
+    shown: str,
+    names: Sequence[str],
+    path: int,
+    options: SourceOptions,
+    values: Sequence[Sequence[str]] | None,
+) -> Columns:
+    """Return which columns there are beside that of the paths. values: None: no label is needed."""
     split = _column(names, options.split_column, _SPLITS, path)
     if options.labels in ("none", "folder"):
         return Columns(names, path, None, split)
-    if not needs_label and _column(names, options.label_column, _LABELS, path, split) is None:
+    if values is None and _column(names, options.label_column, _LABELS, path, split) is None:
         others = [name for n, name in enumerate(names) if n not in (path, split)]
         which = f"no column is called label; {shown_columns(others)} may have the labels"
         return Columns(names, path, None, split, (), (which,) if others else ())
-    return _with_label(rows.shown, names, path, split, options, [values for _, values in first])
+    return _with_label(shown, names, path, split, options, values or ())
 
 
 def _with_label(
@@ -120,10 +137,13 @@ def _plain(name: str) -> str:
     return re.sub("[ _-]", "", name.strip().lower())
 
 
-def _is_header(values: Sequence[str], options: SourceOptions) -> bool:
+def _is_header(values: Sequence[Sequence[str]], options: SourceOptions) -> bool:
+    """Tell whether the first row names columns: asked for, usual, or of images from the next on."""
     asked = {options.path_column, options.label_column, options.split_column} - {None}
     usual = {*_PATHS, *_LABELS, *_ADDRESSES}
-    return bool(asked) or any(_plain(value) in usual for value in values)
+    if asked or any(_plain(value) in usual for value in values[0]):
+        return True
+    return not any(map(_is_path, values[0])) and len(_path_columns(values[1:])) == 1
 
 
 def _check_names(shown: str, names: Sequence[str], options: SourceOptions) -> None:
@@ -158,12 +178,11 @@ def _is_one_hot(row: Sequence[str], columns: Iterable[int]) -> bool:
 
 def _without_header(shown: str, values: Sequence[Sequence[str]]) -> Columns:
     """Return the columns of a table of paths, or of paths and labels, that has no header."""
-    width = len(values[0])
-    paths = [n for n in range(width) if all(len(row) > n and _is_path(row[n]) for row in values)]
+    width, paths = len(values[0]), _path_columns(values)
     if width > 2 or len(paths) != 1:
         raise Failure(
             f"{shown} needs the first line path,label, or two columns of which one has the names "
-            f"of images; it has {shown_columns(values[0])}"
+            f"of images; it has {shown_columns(values[0])}; say which column has the paths"
         )
     path = paths[0]
     label = 1 - path if width == 2 else None
@@ -171,5 +190,11 @@ def _without_header(shown: str, values: Sequence[Sequence[str]]) -> Columns:
     return Columns(None, path, label, None, (), (guess,))
 
 
+def _path_columns(values: Sequence[Sequence[str]]) -> list[int]:
+    """Return the columns of which every value is the name of an image."""
+    width = len(values[0]) if values else 0
+    return [n for n in range(width) if all(len(row) > n and _is_path(row[n]) for row in values)]
+
+
 def _is_path(value: str) -> bool:
-    return has_image_name(value.replace("\\", "/").strip())
+    return "://" not in value and has_image_name(value.replace("\\", "/").strip())

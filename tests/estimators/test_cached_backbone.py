@@ -313,11 +313,11 @@ def test_what_a_source_holds_is_logged(backbone, pictures, caplog):
 
 def test_a_size_is_a_side_or_two():
     requests = [
-        CachedBackbone("mobilenet_v2", weights="random:0", size=size)._request()
+        CachedBackbone("mobilenet_v2", cache="c", size=size)._request()
         for size in (96, np.int64(96), (96, 96), [96, 128])
     ]
     assert requests[0] == requests[1] == requests[2]
     assert requests[2].backbone.geometry.size == (96, 96)
     assert requests[3].backbone.geometry.size == (96, 128)
     with pytest.raises(Failure, match="give pixels a side"):
-        CachedBackbone(size=-1)._request()
+        CachedBackbone(cache="c", size=-1)._request()

@@ -47,7 +47,8 @@ def test_one_csv_row_twice_is_two_samples(tmp_path):
     [
         ("", "first line path,label; it has none"),
         ("a,cat\n", "it has a,cat"),
-        ("name;label\na.jpg;cat\n", "it has name,label"),
+        ("name;label\na;cat\n", "it has name,label"),
+        ("Foto;Bild\na.jpg;b.jpg\n", "has Foto,Bild; say which column has the paths"),
         ("path,label,label\n", "first line"),
         ("path,label\n", "holds no images"),
         ("path,label\na.jpg,cat\nb.jpg\n", "line 3"),
