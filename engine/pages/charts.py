@@ -211,8 +211,16 @@ def _frame(
 
 
 def _decades(x: Sequence[float]) -> tuple[float, ...]:
-    low, high = math.log10(min(x)), math.log10(max(x))
-    return tuple(10.0**k for k in range(math.ceil(low - 1e-9), math.floor(high + 1e-9) + 1))
+    """Return the powers of ten within the x; where those are few, twice and five times them too."""
+    low, high = min(x) * (1 - 1e-9), max(x) * (1 + 1e-9)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks: tuple[float, ...] = ()
+    for multiples in ((1,), (1, 2, 5)):
+        every = (multiple * 10.0**power for power in powers for multiple in multiples)
+        ticks = tuple(tick for tick in every if low <= tick <= high)
+        if len(ticks) > 2:
+            break
+    return ticks
 
 
 def _whole(x: Sequence[float]) -> tuple[float, ...]:

@@ -51,3 +51,23 @@ def test_shares_are_round(least, ticks):
     assert 2 <= len(found) <= 7
     assert float(found[0][:-1]) <= 100 * least
     assert found == ticks
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [
+        ([1.9, 2.7, 12.5, 32.4], ["2", "5", "10", "20"]),
+        ([5, 6], ["5"]),
+        ([1, 20_000], ["1", "10", "100", "1,000", "10,000"]),
+    ],
+)
+def test_ticks_over_cost_are_decades_or_between(seconds, ticks):
+    svg = interval_chart(
+        seconds,
+        [(0.9, 0.95, 1.0)] * len(seconds),
+        marked=[True] * len(seconds),
+        x_label="",
+        y_label="",
+    )
+    bottom = max(re.findall(r'y="([0-9.]+)" text-anchor="middle">[0-9]', svg), key=float)
+    assert re.findall(rf'y="{bottom}" text-anchor="middle">([0-9,]+)<', svg) == ticks
