@@ -197,3 +197,10 @@ def home_path(path: str | Path) -> Path:
     Of a user that there is not it stays as it is, where `Path.expanduser` raises RuntimeError.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def is_vacant(folder: Path) -> bool:
+    """Tell whether a folder is not there, or is empty but for what a kill left of a file."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(path.name.startswith(TEMPORARY) for path in folder.iterdir())

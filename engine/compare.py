@@ -64,7 +64,8 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     from cache.files import home_path
     from engine.backbone_comparison.candidate import read_candidates
     from engine.backbone_comparison.compare import compare
-    from engine.backbone_comparison.write import require_free, summary, write_comparison
+    from engine.backbone_comparison.write import summary, write_comparison
+    from engine.pages.folder import require_free
     from engine.process.execution import Execution
     from engine.process.progress import shown_progress
     from engine.process.stop import stop_request
@@ -73,7 +74,7 @@ def _compare(arguments: argparse.Namespace, console: Console) -> None:
     candidates = read_candidates(arguments.backbone)
     out = None if arguments.out is None else home_path(arguments.out)
     if out is not None:
-        require_free(out)  # before minutes of work, not after them
+        require_free(out, "comparison")  # before minutes of work, not after them
     with (
         survey(arguments.source, Selection(seed=arguments.seed)) as images,
         shown_progress(quiet=console.quiet) as progress,

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 from cache.commandline.printable import printable
-from cache.failures import Failure
 from cache.files import write_whole
 from engine.backbone_comparison.result import Comparison, Measured
 from engine.classifiers.text_columns import display_width, fitted
 from engine.pages.charts import interval_chart
-from engine.pages.folder import dated_folder
+from engine.pages.folder import dated_folder, require_free
 from engine.pages.render import percent, render
 
 _JSON, _PAGE = "compare.json", "compare.html"
@@ -20,25 +19,18 @@ _UNKNOWN = "not measured"
 _SHORTEST = 12
 
 
-def require_free(folder: Path) -> None:
-    """Raise Failure where a comparison cannot go into a folder: it is a file, or holds another."""
-    if folder.exists() and not folder.is_dir():
-        raise Failure(f"{folder} is a file; give a folder for the comparison")
-    if any((folder / name).exists() for name in (_JSON, _PAGE)):
-        raise Failure(f"{folder} holds a comparison; give another folder")
-
-
 def write_comparison(comparison: Comparison, cache: Path, out: Path | None = None) -> Path:
     """Write a comparison; return its folder.
 
     out: None for `comparisons/DATE` in the cache, with a number where there is one already.
 
     Raises:
-        Failure: `out` is a file, or holds another comparison.
+        Failure: `out` is a file, or holds files already.
         OSError: something could not be written.
     """
     folder = dated_folder(cache / "comparisons", _JSON) if out is None else out
-    require_free(folder)
+    if out is not None:
+        require_free(out, "comparison")
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(comparison.payload(), indent=1, allow_nan=False)
     write_whole(folder / _PAGE, page(comparison).encode("utf-8"))

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from cache.commandline.printable import printable
-from cache.failures import Failure
 from cache.files import write_whole
 from engine.data_review.findings import Findings
 from engine.data_review.sheet import NAME, sheet
-from engine.pages.folder import dated_folder
+from engine.pages.folder import dated_folder, require_free
 from engine.pages.render import percent, render
 from engine.pages.thumbnails import thumbnails
 
@@ -31,16 +30,12 @@ def write_review(findings: Findings, cache: Path, out: Path | None) -> Path:
     out: None for `reviews/DATE` in the cache, with a number where there is one already.
 
     Raises:
-        Failure: `out` is a file, or holds a review, which somebody may have marked.
+        Failure: `out` is a file, or holds files already, such as a review that may be marked.
         OSError: something could not be written.
     """
     folder = dated_folder(cache / "reviews", NAME) if out is None else out
-    if folder.exists() and not folder.is_dir():
-        raise Failure(f"{printable(str(folder))} is a file; give a folder for the review")
-    if out is not None and any((folder / name).exists() for name in (NAME, _PAGE)):
-        raise Failure(
-            f"{printable(str(folder))} holds a review, which may be marked; give another folder"
-        )
+    if out is not None:
+        require_free(out, "review")
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / NAME, sheet(findings))
     write_whole(folder / _PAGE, review_page(findings, folder).encode("utf-8"))

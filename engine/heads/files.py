@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from cache.failures import Failure
-from cache.files import TEMPORARY, read_bounded, write_whole
+from cache.files import is_vacant, read_bounded, write_whole
 from cache.summaries import MAX_BYTES
 from engine.heads.fit import Fit
 from engine.heads.head import FILE_NAME
@@ -95,7 +95,7 @@ def may_replace(folder: Path, fit: Fit) -> bool:
     A fit that was killed has left its metrics at least.
     """
     if not _in_the_way(folder):
-        return not _files(folder)
+        return is_vacant(folder)
     return read_metrics(folder).get("choices") == choices(fit)
 
 
@@ -110,13 +110,6 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         _log.debug("%s: %s", folder / METRICS, error)
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def _files(folder: Path) -> list[str]:
-    """Return what a folder holds, but for what a kill left of a file."""
-    if not folder.is_dir():
-        return []
-    return [path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY)]
 
 
 def _in_the_way(folder: Path) -> list[str]:

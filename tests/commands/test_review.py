@@ -52,8 +52,8 @@ def test_a_review_writes_a_page_and_a_sheet_and_replaces_neither(cache, capsys, 
     assert "&lt;script&gt;alert(1)" in page
     code, _, err = run(capsys, "--cache", cache, "--out", tmp_path / "review", "--quiet")
     assert code == 1
-    assert "holds a review, which may be marked" in err
-    for name in ("review.csv", "review.html"):
+    assert "holds files; give another folder for the review" in err
+    for name in ("review.csv", "review.html", "photo.jpg"):
         mine = tmp_path / f"mine {name}" / name
         mine.parent.mkdir()
         mine.write_text("mine")
