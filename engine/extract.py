@@ -158,6 +158,8 @@ def _extract(arguments: argparse.Namespace, console: Console) -> int:
             for line in images.source.warnings:
                 console.warn(line)
         if arguments.dry_run:
+            for absence in filter(None, (images.absence() for images in surveys)):
+                console.warn(absence)
             payload = joined_payload([images.payload() for images in surveys])
             console.result(payload, "\n".join(found))
             return 0

@@ -113,6 +113,19 @@ class Survey:
             lines.append(f"ignored: {count_kinds(self.source.ignored_kinds)}")
         return lines + list(self.source.guesses)
 
+    def absence(self) -> str | None:
+        """Return a line about samples whose files are not there; None where none is known of.
+
+        Takes a look at each file that a table lists.
+        """
+        absent = [sample.path for sample in self.samples if not self.source.is_there(sample)]
+        if not absent:
+            return None
+        return (
+            f"not there: {len(absent):,} of {counted(len(self.samples), 'file')}, such as "
+            f"{printable(absent[0])}; {self.source.advice}"
+        )
+
     def check_fair(self) -> None:
         """Raise UsageFailure unless the first samples, so many as there may be, are a fair sample.
 

@@ -66,6 +66,10 @@ class ArchivedTable(Source):
         except Unreadable:
             return None
 
+    def is_there(self, sample: Sample) -> bool:
+        """Tell whether the archive has a member of a row's path, see Source."""
+        return sample.path in self._faults or sample.path in self._members
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the archive's stat, see Source."""
         return self._archive.stat(sample) if sample.path in self._members else None

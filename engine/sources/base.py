@@ -158,6 +158,11 @@ class Source(ABC):
         except Unreadable:
             return None
 
+    def is_there(self, sample: Sample) -> bool:
+        """Tell whether a sample's file is there, without reading it: a table may list others."""
+        del sample
+        return True
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the stat of the file that a sample's bytes are in; any threads may ask.
 

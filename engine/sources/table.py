@@ -70,6 +70,10 @@ class TableSource(Source):
         """Return the size of the file that a row names, see Source."""
         return None if sample.path in self._faults else file_size(self._files.path(sample.path))
 
+    def is_there(self, sample: Sample) -> bool:
+        """Tell whether the file that a row names is there, see Source."""
+        return sample.path in self._faults or self._files.is_there(sample.path)
+
     def stat(self, sample: Sample) -> Stat | None:
         """Return the stat of the file that a row names, see Source."""
         return self._stats.of(self._files.path(sample.path))

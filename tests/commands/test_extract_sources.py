@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -230,3 +231,22 @@ def test_a_feature_that_has_gone_is_computed_though_its_file_is_known(run, pictu
     for part in Path(space.path, "parts").iterdir():
         part.unlink()
     assert run(pictures)[1]["computed"] == 24
+
+
+def test_a_dry_run_of_a_table_says_which_files_are_not_there(tmp_path, capsys):
+    (tmp_path / "1.jpg").write_bytes(picture(1))
+    rows = "path,label\n1.jpg,cat\n2.jpg,dog\n3.jpg,dog\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    assert extract.main([str(tmp_path / "labels.csv"), "--dry-run"]) == 0
+    folder = f"paths count from the folder {tmp_path}, unless another is given"
+    assert f"warning: not there: 2 of 3 files, such as 2.jpg; {folder}\n" in capsys.readouterr().err
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for number in (1, 2):
+            archive.writestr(f"{number}.jpg", picture(number))
+    base = ["--base", str(tmp_path / "pets.zip")]
+    assert extract.main([str(tmp_path / "labels.csv"), *base, "--dry-run"]) == 0
+    assert "not there: 1 of 3 files, such as 3.jpg; paths are those in" in capsys.readouterr().err
+    for number in (2, 3):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+    assert extract.main([str(tmp_path / "labels.csv"), "--dry-run"]) == 0
+    assert "not there" not in capsys.readouterr().err
