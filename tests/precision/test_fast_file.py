@@ -5,31 +5,17 @@ import json
 import numpy as np
 import onnx
 import pytest
-from int8_samples import pictures
 
 import engine.precision.fast_file
 from cache.failures import Failure
 from engine.backbones.model import METADATA_KEY
-from engine.backbones.request import backbone_request
-from engine.backbones.store import exported_model
 from engine.factorization.convolutions import convolutions
 from engine.factorization.factorize import factorize
 from engine.factorization.truth import true_answers
 from engine.graphs.session import session
 from engine.precision.fast import AIM, FastForm
-from engine.precision.handover import CalibrationPixels, features_file, read_features
+from engine.precision.handover import features_file, read_features
 from engine.precision.worker import quantize_file
-
-
-@pytest.fixture(scope="module")
-def fp32(tiny_backbone):
-    return exported_model(backbone_request(str(tiny_backbone), "imagenet", None, "torch"))
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    images = pictures(36, size=32)
-    return CalibrationPixels(images[:16], images[16:], np.arange(20) % 2)
 
 
 @pytest.fixture

@@ -7,20 +7,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from int8_samples import pictures
 
 import engine.precision.comparison
 import engine.precision.handover
 import engine.precision.worker
 from cache.failures import Failure
 from engine.backbones.model import METADATA_KEY
-from engine.backbones.request import backbone_request
-from engine.backbones.store import exported_model
 from engine.graphs.model_file import Digests, data_file, digests
 from engine.graphs.session import session
 from engine.precision.__main__ import main
 from engine.precision.handover import (
-    CalibrationPixels,
     Quantized,
     features_file,
     make_model,
@@ -29,17 +25,6 @@ from engine.precision.handover import (
     read_pixels,
 )
 from engine.precision.worker import quantize_file
-
-
-@pytest.fixture(scope="module")
-def fp32(tiny_backbone):
-    return exported_model(backbone_request(str(tiny_backbone), "imagenet", None, "torch"))
-
-
-@pytest.fixture(scope="module")
-def pixels():
-    images = pictures(36, size=32)
-    return CalibrationPixels(images[:16], images[16:], np.arange(20) % 2)
 
 
 def test_the_file_says_what_it_is(fp32, pixels, tmp_path, monkeypatch):
